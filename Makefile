@@ -1,0 +1,53 @@
+# Everything needs only Python 3.11 or 3.12, make and the network.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint ui prove lock docs clean
+
+VENV := .venv
+UV := .tools/uv/bin/uv
+PYTEST := $(VENV)/bin/python -m pytest
+
+help: ## What there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/.complete ## The environment, in .venv
+
+$(UV): requirements-uv.lock tools/uv.sh
+	tools/uv.sh
+
+$(VENV)/.complete: $(UV) requirements.lock pyproject.toml
+	@echo "Installing the environment (about 7 GB; later runs reuse it)"
+	$(UV) venv --quiet --allow-existing --python "$$(tools/python.sh)" $(VENV)
+	$(UV) pip sync --python $(VENV)/bin/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python $(VENV)/bin/python --no-build-isolation --no-deps --editable .
+	touch $@
+
+demo: setup ## Make a small church and run everything on it
+	$(VENV)/bin/stt demo
+
+ui: setup ## Dagster web UI on 127.0.0.1:3000, listening page on 127.0.0.1:3001
+	$(VENV)/bin/stt ui
+
+test: setup ## All tests: unit, runs, e2e
+	tools/chromium.sh
+	$(PYTEST)
+
+lint: setup ## Style and imports
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+prove: setup ## The slow proofs: benchmarks and long stress
+	$(VENV)/bin/python benchmarks/stress.py --processes 8 --claims 500 --fragments 500
+	$(PYTEST) -m prove
+
+docs: setup ## Pages that are made from the code
+	$(VENV)/bin/python tools/parameters.py > docs/parameters.md
+
+lock: $(UV) ## Resolve the pins of pyproject.toml anew
+	$(UV) pip compile pyproject.toml --quiet --upgrade --universal --generate-hashes --no-header --no-annotate \
+	    --python-version 3.11 --extra embedded --extra dev --output-file requirements.lock
+
+clean: ## Remove the environment and tools; recordings and results stay
+	rm -rf $(VENV) .tools

@@ -1,0 +1,281 @@
+"""Pictures of a recording that a person understands at a glance, small enough to store with its numbers."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from stt_platform.audio.overview import Overview
+
+_WIDTH_PX, _HEIGHT_PX, _DPI = 900, 300, 100
+_LEFT, _WIDTH = 0.055, 0.92
+"""Where the axes lie, as shares of the width of the picture."""
+_SPECTROGRAM_RANGE_DB = 60.0
+_COLOURMAP = "magma"
+_TICKS_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400)
+_GREEN, _GREEN_LIGHT = "#1b7837", "#c7e9c0"
+_GREY, _GREY_LIGHT, _HATCH = "#8a8a8a", "#e4e4e4", "#a8a8a8"
+_BLUE = "#9aa7b5"
+_FIGURE = re.compile(r"-?\d+(?:[.,]\d+)?")
+
+
+@dataclass(frozen=True)
+class ChunkMark:
+    """A stretch of a recording to draw: `status` is 'accepted', or 'rejected' for a `reason`."""
+
+    start_s: float
+    end_s: float
+    status: str
+    reason: str | None = None
+
+
+def sermon_picture(overview: Overview, chunks: Sequence[ChunkMark], *, title: str, max_bytes: int = 60_000) -> bytes:
+    """Waveform above spectrogram on one time axis, with the chunks drawn on both.
+
+    Accepted chunks are green, rejected ones grey and hatched, with the reasons in the legend; what is in no
+    chunk is plain. The waveform is scaled to the loudest moment.
+
+    Returns:
+        A PNG of 900 x 300 pixels in a palette. To stay within `max_bytes` it first loses colours, then size.
+
+    Raises:
+        ValueError: no picture fits in `max_bytes`.
+    """
+    from PIL import Image
+
+    picture = Image.fromarray(_drawn(overview, chunks, title))
+    for scale in (1.0, 0.75, 0.5):
+        size = (round(_WIDTH_PX * scale), round(_HEIGHT_PX * scale))
+        scaled = picture if scale == 1 else picture.resize(size, Image.Resampling.LANCZOS)
+        for colours in (128, 64, 32, 16):
+            data = _png(scaled.quantize(colours, dither=Image.Dither.NONE))
+            if len(data) <= max_bytes:
+                return data
+    raise ValueError(f"a picture of {title!r} does not fit in {max_bytes} bytes: the least is {len(data)}")
+
+
+def spectrogram_png(db_matrix: np.ndarray, height_px: int, *, top_db: float | None = None) -> bytes:
+    """A bare picture of a spectrogram, for a page that lays time over it.
+
+    Args:
+        db_matrix: shape `(bands, columns)`, lowest band first. height_px: height; the width is one pixel a
+        column. top_db: what is drawn brightest, 60 dB above the darkest. By default the loudest but 0.5 %
+        of the matrix:
+            give one value where several pictures are to look alike.
+    """
+    from PIL import Image
+
+    shades = _shades(db_matrix, _top_db(db_matrix) if top_db is None else top_db)
+    picture = Image.fromarray(shades[::-1]).resize((db_matrix.shape[1], height_px), Image.Resampling.BILINEAR)
+    picture.putpalette(_palette())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def _drawn(overview: Overview, chunks: Sequence[ChunkMark], title: str) -> np.ndarray:
+    """RGB pixels of shape `(300, 900, 3)`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH_PX / _DPI, _HEIGHT_PX / _DPI), dpi=_DPI, facecolor="white")
+    canvas = FigureCanvasAgg(figure)
+    wave = figure.add_axes((_LEFT, 0.485, _WIDTH, 0.30))
+    spectrum = figure.add_axes((_LEFT, 0.145, _WIDTH, 0.31), sharex=wave)
+    reduced = overview.reduced(round(_WIDTH_PX * _WIDTH))
+    end_s = max(overview.duration_s, 1e-3)
+    for axes in (wave, spectrum):
+        axes.set_xlim(0, end_s)
+        axes.tick_params(labelsize=8, length=3)
+    _draw_chunks(wave, chunks, end_s)
+    _draw_wave(wave, reduced, chunks)
+    _draw_spectrogram(spectrum, reduced, end_s)
+    _draw_time_axis(wave, spectrum, end_s)
+    figure.text(_LEFT, 0.985, _shown(title, 80), fontsize=10, weight="bold", va="top", parse_math=False)
+    _draw_legend(figure, chunks)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw_chunks(axes: Any, chunks: Sequence[ChunkMark], end_s: float) -> None:
+    pixel_s = end_s / (_WIDTH_PX * _WIDTH)
+    for status, style in (
+        ("accepted", {"facecolor": _GREEN_LIGHT}),
+        ("rejected", {"facecolor": _GREY_LIGHT, "hatch": "/////", "edgecolor": _HATCH, "linewidth": 0}),
+    ):
+        # Two pixels at least: in a long recording a short chunk would vanish between its neighbours.
+        spans = [(c.start_s, max(c.end_s - c.start_s, 2 * pixel_s)) for c in chunks if c.status == status]
+        if spans:
+            axes.broken_barh(spans, (-1.2, 2.4), zorder=1, **style)
+    # Chunks often touch: a line keeps them apart, unless they are so many that lines would be all one sees.
+    if len(chunks) * 6 * pixel_s < end_s:
+        axes.vlines([c.start_s for c in chunks], -1.2, 1.2, colors="white", linewidth=1, zorder=2)
+
+
+def _draw_wave(axes: Any, overview: Overview, chunks: Sequence[ChunkMark]) -> None:
+    axes.axhline(0, color=_GREY, linewidth=0.4, zorder=2)
+    axes.set_ylim(-1.08, 1.08)
+    axes.set_yticks([])
+    axes.set_ylabel("sound", fontsize=8)
+    if not overview.columns:
+        return
+    # A silent recording stays a line instead of being blown up to its rounding noise.
+    peak = max(0.01, float(np.abs((overview.minimum, overview.maximum)).max(initial=0.0)))
+    column_s = overview.column_samples / 16_000
+    low, high = overview.minimum / peak, overview.maximum / peak
+    accepted, rejected = (_covered(overview.columns, column_s, chunks, status) for status in ("accepted", "rejected"))
+    edges_s = np.arange(overview.columns + 1) * column_s
+    for columns, colour in (
+        (accepted, _GREEN),
+        (rejected & ~accepted, _GREY),
+        (~accepted & ~rejected, _BLUE),
+    ):
+        axes.stairs(
+            np.where(columns, high, 0), edges_s, baseline=np.where(columns, low, 0), fill=True, color=colour, zorder=3
+        )
+
+
+def _covered(columns: int, column_s: float, chunks: Sequence[ChunkMark], status: str) -> np.ndarray:
+    covered = np.zeros(columns, bool)
+    for chunk in chunks:
+        if chunk.status == status:
+            first, last = (int(time_s / column_s) for time_s in (chunk.start_s, chunk.end_s))
+            covered[first : max(last, first + 1)] = True
+    return covered
+
+
+def _draw_spectrogram(axes: Any, overview: Overview, end_s: float) -> None:
+    level_db = overview.spectrum_db
+    if not level_db.size:
+        axes.set_yticks([])
+        return
+    # Sixteen shades: as many as one sees at this size, and they compress well.
+    shades = _shades(level_db, _top_db(level_db)) // 16 * 17
+    picture = _palette_rgb()[shades]
+    extent = (0, overview.columns * overview.column_samples / 16_000, 0, 8)
+    axes.imshow(picture, aspect="auto", origin="lower", extent=extent, interpolation="nearest")
+    axes.set_xlim(0, end_s)
+    axes.set_yticks([0, 4, 8])
+    axes.set_ylabel("pitch, kHz", fontsize=8)
+
+
+def _draw_time_axis(wave: Any, spectrum: Any, end_s: float) -> None:
+    step_s = next((s for s in _TICKS_S if end_s / s <= 11), _TICKS_S[-1])
+    ticks_s = np.arange(0, end_s + 1e-9, step_s)
+    spectrum.set_xticks(ticks_s, [_clock(t, step_s, hours=end_s >= 3600) for t in ticks_s])
+    wave.tick_params(labelbottom=False)
+    unit = "seconds" if step_s < 1 else "hours:minutes:seconds" if end_s >= 3600 else "minutes:seconds"
+    spectrum.set_xlabel(f"time in the recording, {unit}", fontsize=8, labelpad=1)
+
+
+def _draw_legend(figure: Any, chunks: Sequence[ChunkMark]) -> None:
+    from matplotlib.patches import Patch
+
+    if not chunks:
+        figure.text(_LEFT, 0.905, "no chunks", fontsize=8, va="center")
+        return
+    accepted = [c for c in chunks if c.status == "accepted"]
+    rejected = [c for c in chunks if c.status == "rejected"]
+    entries = [
+        (Patch(facecolor=_GREEN_LIGHT, edgecolor=_GREEN), f"accepted: {_amount(accepted)}"),
+        (
+            Patch(facecolor=_GREY_LIGHT, edgecolor=_HATCH, hatch="//////", linewidth=0),
+            f"rejected: {_amount(rejected)}",
+        ),
+        (Patch(facecolor="white", edgecolor=_BLUE), "no speech"),
+    ]
+    figure.legend(
+        [patch for patch, _ in entries],
+        [text for _, text in entries],
+        loc="upper left",
+        bbox_to_anchor=(0.048, 0.935),
+        ncols=3,
+        fontsize=8,
+        frameon=False,
+        borderaxespad=0,
+        handlelength=1.6,
+        columnspacing=1.4,
+    )
+    reasons = _reasons(rejected)
+    if reasons:
+        figure.text(_LEFT, 0.845, f"Rejected because: {reasons}", fontsize=8, va="center", parse_math=False)
+
+
+def _amount(chunks: Sequence[ChunkMark]) -> str:
+    if not chunks:
+        return "none"
+    seconds = sum(c.end_s - c.start_s for c in chunks)
+    return f"{len(chunks)} chunk{'s' if len(chunks) != 1 else ''}, {_clock(seconds)}"
+
+
+def _reasons(rejected: Sequence[ChunkMark]) -> str:
+    """The most frequent reasons and how often. Reasons that differ in figures only count as one."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for chunk in rejected:
+        if chunk.reason:
+            alike.setdefault(tuple(_FIGURE.split(chunk.reason)), []).append(chunk.reason)
+    ranked = sorted(alike.items(), key=lambda item: (-len(item[1]), item[0]))
+    shown = [f"{len(reasons)} × {_shown(_summary(reasons), 65)}" for _, reasons in ranked[:2]]
+    if len(ranked) > 2:
+        shown.append(f"{sum(len(reasons) for _, reasons in ranked[2:])} × other")
+    return "; ".join(shown)
+
+
+def _summary(reasons: Sequence[str]) -> str:
+    """Reasons that differ in figures only, as one: a figure that is not always the same becomes an ellipsis."""
+    figures = zip(*(_FIGURE.findall(reason) for reason in reasons), strict=True)
+    shown = (column[0] if len(set(column)) == 1 else "…" for column in figures)
+    return _FIGURE.sub(lambda _: next(shown), reasons[0])
+
+
+def _clock(seconds: float, step_s: float = 1, hours: bool = False) -> str:
+    if step_s < 1:
+        return f"{seconds:g}"
+    minutes, rest = divmod(round(seconds), 60)
+    if hours or minutes >= 60:
+        return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+    return f"{minutes}:{rest:02d}"
+
+
+def _shown(text: str, length: int) -> str:
+    """One line of at most `length` characters, in letters that the picture's font has."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    line = " ".join(text.split())
+    line = "".join(c if font.get_char_index(ord(c)) else "·" for c in line)
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def _top_db(level_db: np.ndarray) -> float:
+    """What is drawn brightest; not under -60 dB, so that silence stays dark."""
+    return max(-60.0, float(np.percentile(level_db, 99.5))) if level_db.size else -60.0
+
+
+def _shades(level_db: np.ndarray, top_db: float) -> np.ndarray:
+    share = (level_db - (top_db - _SPECTROGRAM_RANGE_DB)) / _SPECTROGRAM_RANGE_DB
+    return (share.clip(0, 1) * 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _palette_rgb() -> np.ndarray:
+    """uint8 of shape `(256, 3)`."""
+    from matplotlib import colormaps
+
+    return (colormaps[_COLOURMAP](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+
+
+def _palette() -> bytes:
+    return _palette_rgb().tobytes()
+
+
+def _png(picture: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

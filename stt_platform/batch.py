@@ -1,0 +1,147 @@
+"""Running stages of many sermons on the instance: one backfill, its progress, and what came of it."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.utils import make_new_backfill_id
+
+from stt_platform.defs.sermons.partitions import sermon_partitions
+from stt_platform.defs.sermons.sensors import partitions_in_progress
+from stt_platform.defs.sermons.stage import plan
+from stt_platform.settings import Settings
+from stt_platform.store.stages import current_output, stage_folder
+
+_POLL_S = 0.5
+_BACKFILL_TAG = "dagster/backfill"
+_PARTITION_TAG = "dagster/partition"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a batch has come. `now` names what is being worked on, in words."""
+
+    stages_done: int
+    stages_total: int
+    sermons_done: int
+    sermons_total: int
+    now: str
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What came of a batch: runs that failed, by sermon, with the run's id."""
+
+    sermons: tuple[str, ...]
+    failed: dict[str, str]
+
+
+def stale_stages(home: Path, settings: Settings, sermons: Sequence[str], through: str | None) -> dict[str, list[str]]:
+    """The stages to run for each sermon that has any."""
+    plans = {sermon: plan(home, settings, sermon, through) for sermon in sermons}
+    return {sermon: stages for sermon, stages in plans.items() if stages}
+
+
+def run_batch(
+    home: Path,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    plans: dict[str, list[str]],
+    on_progress: Callable[[Progress], None],
+) -> BatchResult:
+    """Run the stages of `plans` as one backfill, and wait. A daemon must be running.
+
+    Sermons that a run is at work on already are waited for, not started twice.
+    """
+    busy = partitions_in_progress(instance) & set(plans)
+    mine = {sermon: stages for sermon, stages in plans.items() if sermon not in busy}
+    backfill_id = request_backfill(instance, mine, title=f"stt run, {len(mine)} sermons") if mine else None
+    total = sum(len(stages) for stages in plans.values())
+    while True:
+        left = {
+            sermon: [stage for stage in stages if stage in plan(home, settings, sermon, stages[-1])]
+            for sermon, stages in plans.items()
+        }
+        runs = instance.get_runs(dg.RunsFilter(tags={_BACKFILL_TAG: backfill_id})) if backfill_id else []
+        finished = {run.tags[_PARTITION_TAG]: run for run in runs if run.is_finished}
+        done = [s for s, stages in left.items() if not stages or s in finished]
+        on_progress(
+            Progress(
+                stages_done=total - sum(len(stages) for stages in left.values()),
+                stages_total=total,
+                sermons_done=len(done),
+                sermons_total=len(plans),
+                now=_now(home, left, partitions_in_progress(instance)),
+            )
+        )
+        still_busy = partitions_in_progress(instance) & set(plans)
+        if not still_busy and all(sermon in finished for sermon in mine):
+            break
+        if backfill_id and not still_busy:
+            _raise_if_backfill_failed(instance, backfill_id)
+        time.sleep(_POLL_S)
+    failed = {sermon: run.run_id for sermon, run in sorted(finished.items()) if left[sermon]}
+    return BatchResult(tuple(plans), failed)
+
+
+def request_backfill(instance: dg.DagsterInstance, plans: dict[str, list[str]], title: str) -> str:
+    """Ask the daemon for the stages of `plans`, one run for each sermon; returns the backfill's id."""
+    sermons_of: dict[dg.AssetKey, list[str]] = defaultdict(list)
+    for sermon, stages in plans.items():
+        for stage in stages:
+            sermons_of[dg.AssetKey(stage)].append(sermon)
+    backfill_id = make_new_backfill_id()
+    instance.add_dynamic_partitions(sermon_partitions.name, sorted(plans))
+    instance.add_backfill(
+        PartitionBackfill.from_asset_graph_subset(
+            backfill_id=backfill_id,
+            backfill_timestamp=time.time(),
+            tags={},
+            dynamic_partitions_store=instance,
+            asset_graph_subset=AssetGraphSubset(
+                partitions_subsets_by_asset_key={
+                    key: sermon_partitions.subset_with_partition_keys(sermons) for key, sermons in sermons_of.items()
+                }
+            ),
+            title=title,
+            description=None,
+            run_config=None,
+        )
+    )
+    return backfill_id
+
+
+def _raise_if_backfill_failed(instance: dg.DagsterInstance, backfill_id: str) -> None:
+    backfill = instance.get_backfill(backfill_id)
+    if backfill and backfill.status in (BulkActionStatus.FAILED, BulkActionStatus.CANCELED):
+        raise RuntimeError(f"the backfill {backfill_id} ended as {backfill.status.value}; see the page Runs of the UI")
+
+
+def _now(home: Path, left: dict[str, list[str]], busy: frozenset[str]) -> str:
+    """What the running sermons are at, with the progress that long stages write down."""
+    words = []
+    for sermon in sorted(busy & set(left)):
+        if left[sermon]:
+            stage = left[sermon][0]
+            try:
+                words.append(f"{stage} of {sermon}: {(stage_folder(home, sermon, stage) / '.progress').read_text()}")
+            except FileNotFoundError:
+                words.append(f"{stage} of {sermon}")
+    return "; ".join(words)
+
+
+def rejections(home: Path, sermons: Sequence[str], stages: Sequence[str]) -> dict[str, str]:
+    """Sermons that a stage rejected, with the reason."""
+    found: dict[str, str] = {}
+    for sermon in sermons:
+        for stage in stages:
+            output = current_output(home, sermon, stage)
+            if output and not output.accepted:
+                found[sermon] = f"{output.stage}: {output.reason}"
+                break
+    return found

@@ -1,0 +1,85 @@
+"""`stt demo`: a small church, made here, taken in, and run through every stage."""
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from stt_platform.cli.running import run_sermons
+from stt_platform.defs.sermons.partitions import sermon_partitions
+from stt_platform.demo.church import make_church
+from stt_platform.evaluation.wer import word_errors
+from stt_platform.instance import open_instance
+from stt_platform.settings import load_settings
+from stt_platform.store.intake import ingest
+from stt_platform.store.metadata import MetadataStore
+
+_FUNNEL = """
+select 'recordings taken in' as step, count(*) as sermons, sum(duration_s) as seconds from sermons
+union all select 'of these, readable and with speech', count(*), sum(duration_s) from sermons where status <> 'rejected'
+union all select 'chunks accepted', count(distinct sermon), sum((end_sample - start_sample) / 16000)
+    from chunks where status = 'accepted'
+union all select 'chunks with a transcript', count(distinct sermon), sum((end_sample - start_sample) / 16000)
+    from chunks semi join transcripts using (chunk_id)
+"""
+_TEXTS = """
+select r.sermon, any_value(s.speaker) as speaker, any_value(r.text) as reference,
+    string_agg(t.text, ' ' order by c.start_sample) as hypothesis
+from "references" r join sermons s using (sermon)
+join transcripts t using (sermon) join chunks c using (chunk_id)
+where r.status = 'accepted' and r.chunk_id is null
+group by r.sermon order by r.sermon
+"""
+
+
+def run_demo(home: Path, console: Console, *, sermons: int = 24) -> int:
+    """Make the church below `home/demo`, ingest it, run it, and say what came of it."""
+    started = time.monotonic()
+    store = MetadataStore(home)
+    recordings = home / "demo"
+    console.print(f"A small church: {sermons} sermons, one silent recording and one broken file.")
+    with Progress(console=console) as bars:
+        task = bars.add_task("reading the sermons aloud", total=None)
+        made = make_church(
+            recordings,
+            sermons=sermons,
+            progress=lambda done, total, name: bars.update(task, completed=done, total=total, description=name[:50]),
+        )
+    with open_instance(home) as instance:
+        taken = list(ingest(store, [recordings]))
+        instance.add_dynamic_partitions(sermon_partitions.name, sorted({e.sermon for e in taken if e.sermon}))
+    new = sum(entry.outcome == "new" for entry in taken)
+    console.print(f"{len(made)} recordings, {new} of them new.")
+    code = run_sermons(home, load_settings(home), console)
+    _print_funnel(store, console)
+    _print_word_errors(store, console)
+    console.print(f"Everything is in {home}; the recordings that were made are in {recordings}.", markup=False)
+    console.print("Open it: `make ui`, then http://127.0.0.1:3000 (Dagster) and http://127.0.0.1:3001 (listen).")
+    console.print("Ask it:  .venv/bin/stt query \"select sermon, status, reason from sermons\"")
+    console.print(f"The demo took {time.monotonic() - started:.0f} s and ended {'well' if code == 0 else 'with failures'}.")
+    return code
+
+
+def _print_funnel(store: MetadataStore, console: Console) -> None:
+    table = Table("step", "sermons", "minutes", title="What came in, and what was left")
+    for row in store.query(_FUNNEL).to_pylist():
+        table.add_row(row["step"], str(row["sermons"]), f"{(row['seconds'] or 0) / 60:.1f}")
+    console.print(table)
+    for row in store.query("select sermon, reason from sermons where status = 'rejected' order by sermon").to_pylist():
+        console.print(f"rejected: {row['sermon']}: {row['reason']}", markup=False)
+
+
+def _print_word_errors(store: MetadataStore, console: Console) -> None:
+    rows = store.query(_TEXTS).to_pylist()
+    if not rows:
+        return
+    table = Table("preacher", "sermons", "words", "WER", title="Word error rate against the known script")
+    by_speaker: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        by_speaker.setdefault(row["speaker"] or "–", []).append((row["reference"], row["hypothesis"]))
+    for speaker, pairs in [*sorted(by_speaker.items()), ("all", [(r["reference"], r["hypothesis"]) for r in rows])]:
+        errors = word_errors(pairs)
+        table.add_row(speaker, str(len(pairs)), str(errors.reference_words), f"{errors.wer:.1%}")
+    console.print(table)

@@ -1,0 +1,115 @@
+"""`stt doctor`: what is wrong on this machine, and what mends it."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from stt_platform.gpu import device_name
+from stt_platform.models.registry import ModelMissing, model
+from stt_platform.settings import Settings, SettingsError, load_settings
+
+_MIN_FREE_GB = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `remedy` is what to do where it is not fine."""
+
+    verdict: Literal["fine", "look at", "wrong"]
+    what: str
+    remedy: str = ""
+
+
+def check_machine(home: Path, console: Console) -> int:
+    """Print every finding; returns 1 when something is wrong."""
+    colours = {"fine": "green", "look at": "yellow", "wrong": "red"}
+    findings = list(_findings(home))
+    for finding in findings:
+        console.print(f"{finding.verdict:8}", style=colours[finding.verdict], end="")
+        console.print(finding.what, markup=False)
+        if finding.remedy:
+            console.print(f"        → {finding.remedy}", markup=False)
+    return int(any(finding.verdict == "wrong" for finding in findings))
+
+
+def _findings(home: Path) -> Iterator[Finding]:
+    yield _python()
+    yield _writable(home)
+    yield _space(home)
+    yield _file_system(home)
+    try:
+        settings = load_settings(home)
+    except SettingsError as error:
+        yield Finding("wrong", str(error), "correct the setting, then run this again")
+        return
+    yield Finding("fine", f"settings: profile {settings.profile}")
+    checks: tuple[Callable[[Settings], Finding], ...] = (_device, _model)
+    for check in checks:
+        yield check(settings)
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info[:2] < (3, 13):
+        return Finding("fine", f"Python {version}")
+    return Finding("wrong", f"Python {version}", "make the environment with Python 3.11 or 3.12: `make setup`")
+
+
+def _writable(home: Path) -> Finding:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return Finding("wrong", f"STT_HOME {home}: {error.strerror}", "set STT_HOME to a folder that you may write to")
+    if os.access(home, os.W_OK):
+        return Finding("fine", f"STT_HOME {home} can be written to")
+    return Finding("wrong", f"STT_HOME {home} cannot be written to", "set STT_HOME to a folder that you may write to")
+
+
+def _space(home: Path) -> Finding:
+    free_gb = shutil.disk_usage(home if home.exists() else home.parent).free / 1e9
+    text = f"{free_gb:.0f} GB free for STT_HOME"
+    if free_gb >= _MIN_FREE_GB:
+        return Finding("fine", text)
+    return Finding("look at", text, f"an hour of audio takes about 0.3 GB; keep {_MIN_FREE_GB} GB free")
+
+
+def _file_system(home: Path) -> Finding:
+    kinds = {}
+    for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
+        _, mount, kind, *_ = line.split()
+        if home.is_relative_to(mount):
+            kinds[len(mount)] = kind
+    kind = kinds[max(kinds)] if kinds else "unknown"
+    if kind in ("9p", "drvfs", "cifs", "nfs", "nfs4"):
+        return Finding(
+            "look at", f"STT_HOME lies on a {kind} drive", "it is slow and its locks are weak: use Linux's own disk"
+        )
+    return Finding("fine", f"STT_HOME lies on {kind}")
+
+
+def _device(settings: Settings) -> Finding:
+    name = device_name()
+    wanted = settings.transcription.device
+    if wanted == "cuda" and name == "cpu":
+        return Finding(
+            "wrong",
+            f"profile {settings.profile} wants CUDA, and this machine shows no CUDA device",
+            "check `nvidia-smi`; inside WSL only the Windows driver is needed. Or use the embedded profile",
+        )
+    return Finding("fine", f"device: {name}; the recogniser runs on {wanted}")
+
+
+def _model(settings: Settings) -> Finding:
+    try:
+        chosen = model(settings.transcription.model)
+        if chosen.package:
+            return Finding("fine", f"recogniser {chosen.identity} is in {chosen.folder_on_disk()}")
+    except ModelMissing as error:
+        return Finding("wrong", str(error))
+    return Finding("fine", f"recogniser {chosen.identity} is fetched from the model hub on first use")

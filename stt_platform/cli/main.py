@@ -1,0 +1,119 @@
+"""The commands of `stt`. Each is a few calls; what they print is for a volunteer."""
+
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from stt_platform.settings import SettingsError, home, load_settings
+from stt_platform.store.metadata import MetadataStore
+
+console = Console(highlight=False)
+
+
+class _Cli(click.Group):
+    """A group that shows what users can mend as one line, not as a traceback."""
+
+    def invoke(self, context: click.Context):
+        from stt_platform.models.registry import ModelMissing
+
+        try:
+            return super().invoke(context)
+        except (SettingsError, ModelMissing) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Turns a church's sermon recordings into speech and translation models."""
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--title", help="Title of the sermon; else guessed from the file's tags and name.")
+@click.option("--speaker", help="Who speaks; else guessed.")
+@click.option("--date", help="YYYY-MM-DD; else guessed.")
+def ingest(paths: tuple[Path, ...], title: str | None, speaker: str | None, date: str | None) -> None:
+    """Take in recordings: files, or folders of them. A text of the same name beside one becomes its reference."""
+    from stt_platform.defs.sermons.partitions import sermon_partitions
+    from stt_platform.instance import open_instance
+    from stt_platform.store.intake import ingest as take_in
+
+    store = MetadataStore(home())
+    colours = {"new": "green", "new version": "yellow", "refused": "red"}
+    refused = 0
+    with open_instance(store.home) as instance:
+        for entry in take_in(store, paths, title=title, speaker=speaker, date=date):
+            refused += entry.outcome == "refused"
+            console.print(f"{entry.path}: {entry.message}", style=colours.get(entry.outcome), markup=False)
+            if entry.sermon:
+                instance.add_dynamic_partitions(sermon_partitions.name, [entry.sermon])
+    store.refresh_catalog()
+    console.print("Next: `stt run` (or nothing at all, while `make ui` is running).")
+    sys.exit(1 if refused else 0)
+
+
+@main.command()
+@click.option("--through", metavar="ASSET", help="Stop after this stage (default: transcript).")
+@click.option("--sermon", "sermons", multiple=True, metavar="KEY", help="Only this sermon; may be given again.")
+def run(through: str | None, sermons: tuple[str, ...]) -> None:
+    """Run what is out of date: every stage of every sermon that is missing, or whose input or settings changed."""
+    from stt_platform.cli.running import run_sermons
+
+    sys.exit(run_sermons(home(), load_settings(), console, through=through, sermons=sermons))
+
+
+@main.command()
+@click.argument("sql")
+@click.option("--format", "output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+def query(sql: str, output: str) -> None:
+    """Ask the store, also while things run: `stt query "select sermon, status from sermons"`."""
+    import duckdb
+
+    from stt_platform.cli.output import print_table
+
+    try:
+        print_table(MetadataStore(home()).query(sql), output, console)
+    except (duckdb.Error, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("keys", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(keys: tuple[str, ...], yes: bool) -> None:
+    """Remove sermons with everything made from them: recording, chunks, transcript, rows, runs."""
+    from stt_platform.cli.removing import remove_sermons
+
+    if not yes:
+        click.confirm(f"Remove {', '.join(keys)} and everything made from them?", abort=True)
+    try:
+        remove_sermons(home(), keys, console)
+    except KeyError as error:
+        raise click.ClickException(error.args[0]) from error
+
+
+@main.command()
+def doctor() -> None:
+    """Look for what is wrong on this machine, and say the command that mends it."""
+    from stt_platform.cli.doctor import check_machine
+
+    sys.exit(check_machine(home(), console))
+
+
+@main.command()
+def ui() -> None:
+    """Serve the Dagster web UI and the listening page on this machine, and run what is due, until Ctrl-C."""
+    from stt_platform.cli.serving import serve_all
+
+    sys.exit(serve_all(home(), load_settings(), console))
+
+
+@main.command()
+@click.option("--sermons", type=click.IntRange(1, 24), default=24, show_default=True, help="How many sermons.")
+def demo(sermons: int) -> None:
+    """Make a small church, take its recordings in, and run every stage on them."""
+    from stt_platform.cli.demonstration import run_demo
+
+    sys.exit(run_demo(home(), console, sermons=sermons))

@@ -1,0 +1,24 @@
+"""What the platform measures itself against."""
+
+import dagster as dg
+
+from stt_platform.defs.evaluation.references import collect_references
+from stt_platform.defs.platform import OWNERS, Platform
+
+
+@dg.asset(group_name="evaluation", kinds={"text"}, owners=OWNERS, deps=["training_chunks"])
+def references(platform: Platform) -> dg.MaterializeResult:
+    """What was really said, written by people from scratch or taken from a known script: the yardstick for every WER.
+
+    Put `<name of the recording>.txt` beside a recording before you ingest it, or `.jsonl`, `.csv`, `.txt` files into
+    `STT_HOME/references`. Rows that fit no sermon or chunk are kept with their reason.
+    """
+    found = collect_references(platform.store)
+    return dg.MaterializeResult(
+        metadata={
+            "files": found.files,
+            "accepted references": found.accepted,
+            "rejected references": found.rejected,
+            "sermons with a reference": found.sermons,
+        }
+    )

@@ -1,0 +1,81 @@
+"""What people see of a stage in the UI: the verdict, numbers that plot over sermons, a picture, the first rows."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from stt_platform.audio.overview import Overview
+from stt_platform.audio.pictures import ChunkMark, sermon_picture
+from stt_platform.defs.platform import Platform
+from stt_platform.settings import SAMPLE_RATE_HZ
+from stt_platform.store.stages import StageOutput, current_stage
+
+_FIRST_ROWS = 10
+_TEXT_LENGTH = 120
+_CHUNK_MARKS = "select start_sample, end_sample, status, reason from chunks where sermon = ? order by start_sample"
+
+
+def sermon_metadata(platform: Platform, output: StageOutput, timings_s: Mapping[str, float]) -> dict[str, Any]:
+    """Metadata of one materialisation; `output.facts` become numbers, the tables a preview."""
+    metadata: dict[str, Any] = {
+        "status": output.status,
+        "reason": output.reason or "–",
+        "listen": dg.MetadataValue.url(
+            f"http://127.0.0.1:{platform.settings.ui.listening_port}/sermon/{output.sermon}"
+        ),
+        "was already up to date": output.reused,
+        **{name.replace("_", " "): value for name, value in output.facts.items()},
+        **{f"{name} (s)": round(seconds, 3) for name, seconds in timings_s.items()},
+    }
+    picture = _picture(platform, output)
+    if picture:
+        metadata["picture"] = dg.MetadataValue.md(
+            f"![waveform and spectrogram](data:image/png;base64,{base64.b64encode(picture).decode()})"
+        )
+    for table in output.tables:
+        rows = platform.store.read(table, output.sermon)
+        metadata["dagster/partition_row_count"] = rows.num_rows
+        metadata[f"first rows of {table}"] = _preview(rows.slice(0, _FIRST_ROWS).to_pylist())
+    return metadata
+
+
+def _picture(platform: Platform, output: StageOutput) -> bytes | None:
+    for stage in ("standard_audio", "recording"):
+        folder = current_stage(platform.home, output.sermon, stage)
+        if folder and (folder / "overview.npz").exists():
+            rows = platform.store.query(_CHUNK_MARKS, [output.sermon]).to_pylist()
+            marks = [
+                ChunkMark(
+                    row["start_sample"] / SAMPLE_RATE_HZ, row["end_sample"] / SAMPLE_RATE_HZ, row["status"], row["reason"]
+                )
+                for row in rows
+            ]
+            return sermon_picture(Overview.load(folder / "overview.npz"), marks, title=output.sermon)
+    return None
+
+
+def _preview(rows: list[dict[str, Any]]) -> dg.TableMetadataValue | str:
+    if not rows:
+        return "no rows"
+    records = [
+        dg.TableRecord({name: _cell(value) for name, value in row.items() if not isinstance(value, list)})
+        for row in rows
+    ]
+    columns = [dg.TableColumn(name, _type(records, name)) for name in records[0].data]
+    return dg.MetadataValue.table(records, dg.TableSchema(columns))
+
+
+def _cell(value: Any) -> str | int | float | bool | None:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, str) and len(value) > _TEXT_LENGTH:
+        return value[: _TEXT_LENGTH - 1] + "…"
+    return value
+
+
+def _type(records: list[dg.TableRecord], name: str) -> str:
+    kinds = {bool: "bool", int: "int", float: "float"}
+    values = [record.data[name] for record in records if record.data[name] is not None]
+    return kinds.get(type(values[0]), "string") if values else "string"

@@ -1,0 +1,153 @@
+"""The Dagster instance below `STT_HOME`, and the daemon that works through its queue."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+
+from stt_platform.files import write_atomically
+from stt_platform.settings import repository
+
+_DAEMON_START_S = 90
+
+
+def dagster_home(home: Path) -> Path:
+    """`DAGSTER_HOME` of the platform, with the repository's `dagster.yaml` in it."""
+    folder = home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = (repository() / "dagster.yaml").read_bytes()
+    target = folder / "dagster.yaml"
+    if not target.exists() or target.read_bytes() != wanted:
+        write_atomically(target, wanted)
+    return folder
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The environment for every process of the platform: its places, and its own programs first on the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "STT_HOME": str(home), "DAGSTER_HOME": str(dagster_home(home)), "PATH": path}
+
+
+@contextmanager
+def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    """The instance that the UI shows too."""
+    os.environ.update(environment(home))
+    folder = dagster_home(home)
+    with _created(folder), dg.DagsterInstance.from_config(str(folder)) as instance:
+        yield instance
+
+
+@contextmanager
+def _created(folder: Path) -> Iterator[None]:
+    """Let one process make the databases of a new instance: two at once break each other's migrations."""
+    with (folder / "create.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "created").exists():
+            with dg.DagsterInstance.from_config(str(folder)) as instance:
+                # Each storage makes its tables when it is first asked for something.
+                instance.get_runs(limit=1)
+                instance.get_dynamic_partitions("sermon")
+                instance.all_instigator_state()
+                instance.get_daemon_heartbeats()
+            write_atomically(folder / "created", b"")
+    yield
+
+
+def dagster_command(program: str, *arguments: str) -> list[str]:
+    """A Dagster program of this environment on the platform's workspace."""
+    binary = Path(sys.executable).parent / program
+    return [str(binary), *arguments, "-w", str(repository() / "workspace.yaml")]
+
+
+def daemon_is_alive(home: Path) -> bool:
+    """Whether a daemon of this `STT_HOME` lives: it holds a lock for as long as it does.
+
+    Dagster's own heartbeats look alive for a minute after a kill.
+    """
+    try:
+        os.close(_daemon_lock(home))
+    except BlockingIOError:
+        return True
+    return False
+
+
+def start_daemon(home: Path, instance: dg.DagsterInstance) -> subprocess.Popen:
+    """Start the daemon as a process of its own. Raises `BlockingIOError` when one lives already.
+
+    Its log is `dagster/logs/daemon.log`.
+    """
+    lock = _daemon_lock(home)
+    try:
+        instance.wipe_daemon_heartbeats()
+        return start_process(dagster_command("dagster-daemon", "run"), home, "daemon", pass_fds=(lock,))
+    finally:
+        os.close(lock)
+
+
+def start_process(command: list[str], home: Path, name: str, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen:
+    """Start a program of the platform in the background, with its log in `dagster/logs`.
+
+    It is in a session of its own, so that Ctrl-C reaches the caller only, who then stops things in order.
+    """
+    logs = dagster_home(home) / "logs"
+    logs.mkdir(exist_ok=True)
+    with (logs / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            env=environment(home),
+            cwd=repository(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+
+
+def stop_process(process: subprocess.Popen, patience_s: float = 30) -> None:
+    """Ask a program to end, and end it when it does not."""
+    process.terminate()
+    try:
+        process.wait(timeout=patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def running_daemon(home: Path, instance: dg.DagsterInstance) -> Iterator[None]:
+    """Make sure that a daemon works on the queue: the one that is there, else one for as long as the body runs."""
+    try:
+        process = start_daemon(home, instance)
+    except BlockingIOError:
+        yield
+        return
+    try:
+        _wait_until_at_work(instance, process, home)
+        yield
+    finally:
+        stop_process(process)
+
+
+def _wait_until_at_work(instance: dg.DagsterInstance, process: subprocess.Popen, home: Path) -> None:
+    deadline = time.monotonic() + _DAEMON_START_S
+    while not instance.get_daemon_heartbeats():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the Dagster daemon did not start; see {home / 'dagster' / 'logs' / 'daemon.log'}")
+        time.sleep(0.2)
+
+
+def _daemon_lock(home: Path) -> int:
+    descriptor = os.open(dagster_home(home) / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    return descriptor

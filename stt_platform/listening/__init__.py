@@ -1,0 +1,1 @@
+"""The page on which a person listens to a sermon: sound, spectrogram, chunks and words together."""

@@ -1,0 +1,88 @@
+"""From a model's name to a folder of weights on this machine."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+_MODELS = Path(__file__).parent / "models.toml"
+
+
+class ModelMissing(RuntimeError):
+    """A model that is not on this machine and could not be fetched: says what to do."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One entry of the registry: where its weights come from, and exactly which."""
+
+    name: str
+    kind: str
+    licence: str
+    package: str | None = None
+    distribution: str | None = None
+    folder: str = "."
+    repo: str | None = None
+    revision: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Name and revision: what `transcripts.system` and a stage's key carry."""
+        return f"{self.name}@{self.pinned_revision}"
+
+    @property
+    def pinned_revision(self) -> str:
+        """The commit on the hub, or the version of the package that carries the weights."""
+        if self.revision:
+            return self.revision
+        try:
+            return version(self.distribution or "")
+        except PackageNotFoundError:
+            raise ModelMissing(self._package_remedy()) from None
+
+    def _package_remedy(self) -> str:
+        return (
+            f"model {self.name!r} comes inside the package {self.distribution}, which is not installed: "
+            "run `make setup`"
+        )
+
+    def folder_on_disk(self) -> Path:
+        """The folder of its weights; fetches pinned hub weights on first use (with progress bars).
+
+        Raises `ModelMissing` naming the model and the remedy.
+        """
+        if self.package:
+            spec = find_spec(self.package)
+            if spec is None or spec.origin is None:
+                raise ModelMissing(self._package_remedy())
+            return Path(spec.origin).parent / self.folder
+        return self._fetch()
+
+    def _fetch(self) -> Path:
+        from huggingface_hub import snapshot_download
+
+        try:
+            return Path(snapshot_download(self.repo, revision=self.revision))
+        except Exception as error:
+            raise ModelMissing(
+                f"model {self.name!r} ({self.repo} at {self.revision}) is not on this machine and could not be "
+                f"fetched: {type(error).__name__}. Connect to the network and run again (it is kept afterwards), or copy "
+                "the model hub's cache folder from a machine that has it, or use the embedded profile "
+                "(STT_PROFILE=embedded), which needs no download"
+            ) from error
+
+
+@cache
+def models() -> dict[str, Model]:
+    """All models of the registry by name."""
+    entries = tomllib.loads(_MODELS.read_text(encoding="utf-8"))
+    return {name: Model(name=name, **entry) for name, entry in sorted(entries.items())}
+
+
+def model(name: str) -> Model:
+    """The model of that name. Raises `ModelMissing` with the names there are."""
+    if name not in models():
+        raise ModelMissing(f"there is no model {name!r}; the registry has {', '.join(models())}")
+    return models()[name]

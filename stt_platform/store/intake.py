@@ -1,0 +1,212 @@
+"""Taking recordings in: each becomes a sermon with a key, a copy of the original, and a registration.
+
+What is decided here: whether a recording is new, a new version of one that is known (the same file with other
+content), or the same recording once more. Whether it can be decoded is for the first stage to find out: an unreadable
+file becomes a sermon too, so that its reason is seen where people look.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from stt_platform.audio.decode import probe
+from stt_platform.audio.media import UnreadableMedia
+from stt_platform.files import copy_atomically, sha256_of, write_atomically
+from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.names import SermonName, guess_name, is_sermon_key, parse_date, printable, sermon_key
+
+RECORDING_SUFFIXES = frozenset(
+    ".wav .flac .mp3 .ogg .oga .opus .m4a .aac .wma .mp4 .m4v .mov .mkv .webm .aiff .aif".split()
+)
+REFERENCE_SUFFIXES = frozenset([".txt", ".jsonl", ".csv"])
+_REGISTRATION = "sermon.json"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What is known of a sermon before any stage has run. `version` counts the contents its file has had."""
+
+    sermon: str
+    title: str
+    speaker: str | None
+    date: str
+    source: str
+    sha256: str
+    version: int
+    original: str
+
+    def original_path(self, home: Path) -> Path:
+        """The platform's own copy of the recording, as it came."""
+        return home / "sermons" / self.sermon / "original" / self.original
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What became of one file."""
+
+    path: str
+    outcome: Literal["new", "new version", "same recording", "reference", "refused"]
+    message: str
+    sermon: str | None = None
+
+
+class IntakeRefused(ValueError):
+    """A file that cannot be taken in at all: names it, the reason and the remedy."""
+
+
+def registration(home: Path, sermon: str) -> Registration | None:
+    """The registration of a sermon, or None."""
+    if not is_sermon_key(sermon):
+        return None
+    try:
+        return Registration(**json.loads((home / "sermons" / sermon / _REGISTRATION).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def registrations(home: Path) -> dict[str, Registration]:
+    """All registered sermons by key, sorted."""
+    folder = home / "sermons"
+    keys = sorted(path.name for path in folder.iterdir() if is_sermon_key(path.name)) if folder.exists() else []
+    found = {key: registration(home, key) for key in keys}
+    return {key: entry for key, entry in found.items() if entry is not None}
+
+
+def find_recordings(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files that `paths` (files and folders) stand for, in order: recordings and the references beside them.
+
+    A file named directly is always among them, whatever its ending; in folders only known endings count.
+    """
+    for path in paths:
+        if path.is_dir():
+            for found in sorted(path.rglob("*")):
+                known = found.suffix.lower() in RECORDING_SUFFIXES | REFERENCE_SUFFIXES
+                if known and not found.name.startswith(".") and found.is_file():
+                    yield found
+        else:
+            yield path
+
+
+def ingest(
+    store: MetadataStore,
+    paths: Iterable[Path],
+    *,
+    title: str | None = None,
+    speaker: str | None = None,
+    date: str | None = None,
+    source_of: Callable[[Path], str] = lambda path: str(path.absolute()),
+) -> Iterator[Intake]:
+    """Take in files, one `Intake` each; a bad one is refused with its reason and the others go on.
+
+    References (`.txt`, `.jsonl`, `.csv` with a recording's name) go to the sermon of that name. `source_of` names
+    where a file came from: the same source with other content is a new version.
+    """
+    files = list(find_recordings(paths))
+    references = [path for path in files if path.suffix.lower() in REFERENCE_SUFFIXES]
+    for path in files:
+        if path.suffix.lower() in REFERENCE_SUFFIXES:
+            continue
+        try:
+            yield _ingest_one(store, path, title=title, speaker=speaker, date=date, source=printable(source_of(path)))
+        except (OSError, IntakeRefused) as error:
+            reason = f"{error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
+            yield Intake(printable(str(path)), "refused", f"refused: {reason}")
+    for path in references:
+        yield _attach_reference(store, path, source=printable(source_of(path)))
+
+
+def _ingest_one(
+    store: MetadataStore, path: Path, *, title: str | None, speaker: str | None, date: str | None, source: str
+) -> Intake:
+    shown = printable(str(path))
+    if not path.exists():
+        raise IntakeRefused("there is no such file; check the spelling")
+    if not path.is_file():
+        raise IntakeRefused("it is not a regular file; give a recording or a folder of recordings")
+    if date is not None and parse_date(date) != date:
+        raise IntakeRefused(f"--date {date!r} is not a calendar date; write it as YYYY-MM-DD")
+    with _one_at_a_time(store.home):
+        known = registrations(store.home)
+        sha256 = sha256_of(path)
+        for entry in known.values():
+            if entry.sha256 == sha256:
+                message = f"the same recording is here already as {entry.sermon} (from {entry.source}); nothing to do"
+                return Intake(shown, "same recording", message, entry.sermon)
+        name = guess_name(path, _tags(path), title=title, speaker=speaker, date=date)
+        before = next((entry for entry in known.values() if entry.source == source), None)
+        key = before.sermon if before else sermon_key(name, sha256, frozenset(known))
+        entry = _register(store, path, key, name, source, sha256, version=before.version + 1 if before else 1)
+    if before:
+        return Intake(shown, "new version", f"version {entry.version} of {key}; its stages will run again", key)
+    by = f" by {entry.speaker}" if entry.speaker else ""
+    return Intake(shown, "new", f"{key}: “{entry.title}”{by}, {entry.date}", key)
+
+
+def _tags(path: Path) -> dict[str, str]:
+    try:
+        return probe(path).tags
+    except UnreadableMedia:
+        return {}
+
+
+def _register(
+    store: MetadataStore, path: Path, key: str, name: SermonName, source: str, sha256: str, version: int
+) -> Registration:
+    original = f"{sha256[:16]}{path.suffix.lower() if path.suffix.lower() in RECORDING_SUFFIXES else ''}"
+    entry = Registration(key, name.title, name.speaker, name.date, source, sha256, version, original)
+    target = entry.original_path(store.home)
+    if copy_atomically(path, target) != sha256:
+        target.unlink()
+        raise IntakeRefused("it changed while it was being copied; try again when it is complete")
+    write_atomically(
+        store.home / "sermons" / key / _REGISTRATION, json.dumps(asdict(entry), indent=1, sort_keys=True).encode()
+    )
+    row = {field: value for field, value in asdict(entry).items() if field != "original"}
+    store.write("registrations", key, [row])
+    for old in target.parent.iterdir():
+        if old.name != original:
+            old.unlink()
+    return entry
+
+
+def _attach_reference(store: MetadataStore, path: Path, *, source: str) -> Intake:
+    shown = printable(str(path))
+    stem = str(Path(source).with_suffix(""))
+    owners = [entry for entry in registrations(store.home).values() if str(Path(entry.source).with_suffix("")) == stem]
+    if not owners:
+        message = "no recording of that name beside it; left alone (or put it into the references folder of STT_HOME)"
+        return Intake(shown, "refused", message)
+    target = store.home / "sermons" / owners[0].sermon / "references" / f"reference{path.suffix.lower()}"
+    copy_atomically(path, target)
+    return Intake(shown, "reference", f"reference text of {owners[0].sermon}", owners[0].sermon)
+
+
+def remove_sermon(store: MetadataStore, sermon: str) -> None:
+    """Remove a sermon's files and its rows from every table, leaving nothing behind.
+
+    Raises `KeyError` when there is no such sermon.
+    """
+    folder = store.home / "sermons" / sermon
+    if not is_sermon_key(sermon) or not folder.is_dir():
+        raise KeyError(f"there is no sermon {sermon!r}; `stt query 'select sermon from sermons'` lists them")
+    with _one_at_a_time(store.home):
+        shutil.rmtree(folder)
+        store.remove_sermon(sermon)
+
+
+@contextmanager
+def _one_at_a_time(home: Path) -> Iterator[None]:
+    folder = home / "sermons"
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / ".intake.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

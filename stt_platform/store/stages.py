@@ -1,0 +1,209 @@
+"""Outputs of the stages of a sermon, named by what they were made from.
+
+`sermons/<sermon>/<stage>/<key>/` holds the files of one output, `stage.json` among them; `current.json` beside it
+points at the one in use. The key is a hash of the stage's code version, its parameters and the digests of its
+inputs: the same key means there is nothing to do. The folder is made under a temporary name and renamed when it is
+whole, so a process killed at any moment leaves the old output or the new one.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stt_platform.files import fsync_file, fsync_folder, sha256_of, temporary_name, write_atomically
+from stt_platform.store.metadata import MetadataStore
+
+_MANIFEST = "stage.json"
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage found: a verdict, numbers for people, and rows for the tables."""
+
+    status: str = "accepted"
+    reason: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StageOutput:
+    """A finished output on disk. `digest` covers its files and its verdict: what the next stage's key is made of."""
+
+    sermon: str
+    stage: str
+    key: str
+    digest: str
+    folder: Path
+    status: str
+    reason: str | None
+    facts: Mapping[str, Any]
+    tables: tuple[str, ...]
+    reused: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        return self.status == "accepted"
+
+
+def stage_key(stage: str, version: str, parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """Hash of all that decides a stage's output: its code version, parameters and the digests of its inputs."""
+    recipe = {"stage": stage, "version": version, "parameters": parameters, "inputs": inputs}
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def stage_folder(home: Path, sermon: str, stage: str) -> Path:
+    """Where the outputs of one stage of one sermon lie."""
+    return home / "sermons" / sermon / stage
+
+
+def current_output(home: Path, sermon: str, stage: str) -> StageOutput | None:
+    """The output in use, or None when the stage has not run or its folder is gone."""
+    folder = stage_folder(home, sermon, stage)
+    try:
+        pointer = json.loads((folder / "current.json").read_text(encoding="utf-8"))
+        return _load(folder / pointer["folder"], sermon, stage)
+    except FileNotFoundError:
+        return None
+
+
+def current_stage(home: Path, sermon: str, stage: str) -> Path | None:
+    """The folder of the output in use, or None."""
+    output = current_output(home, sermon, stage)
+    return output.folder if output else None
+
+
+def build_stage(
+    store: MetadataStore, sermon: str, stage: str, key: str, make: Callable[[Path], StageResult]
+) -> StageOutput:
+    """Return the output for `key`, calling `make(folder)` only when there is none.
+
+    `make` writes its files into the folder it is given. Two processes that want the same output take turns, and the
+    second finds it made. The rows of its tables are published when they differ from what the tables hold.
+    """
+    folder = stage_folder(store.home, sermon, stage)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time(folder):
+        output = _usable(folder / key[:32], sermon, stage, key)
+        if output is None:
+            _remove_leftovers(folder)
+            output = _make(store, folder, sermon, stage, key, make)
+        _publish(store, output)
+        _point_at(folder, output)
+        _prune(folder, keep=output.folder.name)
+    return output
+
+
+def _make(
+    store: MetadataStore, folder: Path, sermon: str, stage: str, key: str, make: Callable[[Path], StageResult]
+) -> StageOutput:
+    final = folder / key[:32]
+    work = temporary_name(final)
+    work.mkdir()
+    try:
+        result = make(work)
+        for table, rows in result.tables.items():
+            store.write_file(table, rows, work / f"{table}.parquet")
+        files = {path.name: sha256_of(path) for path in sorted(work.iterdir())}
+        manifest = {
+            "key": key,
+            "status": result.status,
+            "reason": result.reason,
+            "facts": dict(result.facts),
+            "tables": sorted(result.tables),
+            "files": files,
+        }
+        manifest["digest"] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+        (work / _MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1), encoding="utf-8")
+        for path in work.iterdir():
+            fsync_file(path)
+        fsync_folder(work)
+        shutil.rmtree(final, ignore_errors=True)
+        work.rename(final)
+        fsync_folder(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return _load(final, sermon, stage)
+
+
+def _load(folder: Path, sermon: str, stage: str, reused: bool = False) -> StageOutput:
+    manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    return StageOutput(
+        sermon=sermon,
+        stage=stage,
+        key=manifest["key"],
+        digest=manifest["digest"],
+        folder=folder,
+        status=manifest["status"],
+        reason=manifest["reason"],
+        facts=manifest["facts"],
+        tables=tuple(manifest["tables"]),
+        reused=reused,
+    )
+
+
+def _usable(folder: Path, sermon: str, stage: str, key: str) -> StageOutput | None:
+    """The output in `folder` if it is for `key` and every file it names is there, else None."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    if manifest["key"] != key or not all((folder / name).exists() for name in manifest["files"]):
+        return None
+    return _load(folder, sermon, stage, reused=True)
+
+
+def is_current(home: Path, sermon: str, stage: str, key: str) -> bool:
+    """Whether the output in use is whole and was made from exactly this recipe."""
+    output = current_output(home, sermon, stage)
+    return output is not None and _usable(output.folder, sermon, stage, key) is not None
+
+
+def _publish(store: MetadataStore, output: StageOutput) -> None:
+    for table in output.tables:
+        store.publish_file(table, output.sermon, output.folder / f"{table}.parquet")
+    verdict = {
+        "sermon": output.sermon,
+        "stage": output.stage,
+        "status": output.status,
+        "reason": output.reason,
+        "key": output.key,
+        "digest": output.digest,
+    }
+    store.write("stage_results", f"{output.sermon}.{output.stage}", [verdict])
+
+
+def _point_at(folder: Path, output: StageOutput) -> None:
+    pointer = json.dumps({"folder": output.folder.name, "key": output.key, "digest": output.digest}, indent=1)
+    current = folder / "current.json"
+    if not current.exists() or current.read_text(encoding="utf-8") != pointer:
+        write_atomically(current, pointer.encode())
+
+
+def _prune(folder: Path, keep: str) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and path.name != keep and not path.name.startswith("."):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    # Whoever made them is dead: a living maker holds the lock that we hold now.
+    for path in folder.glob(".*.tmp"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

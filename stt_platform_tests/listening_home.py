@@ -1,0 +1,168 @@
+"""A small STT_HOME for the tests of the listening page, made through the real store and stages."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from stt_platform.audio.overview import overview_of
+from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.stages import StageResult, build_stage
+
+RATE_HZ = 16_000
+DURATION_S = 12.0
+SERMON = "2024-03-10--the-lamp-and-the-oil"
+SILENT = "2024-03-03--silent-sunday"
+UNREADABLE = "2024-03-17--unreadable"
+WAITING = "2024-03-24--waiting"
+HOSTILE = "2024-03-31--hostile"
+HOSTILE_TITLE = '<img src=x onerror="window.attacked=1"><script>window.attacked=1</script>\'&amp;'
+SILENT_REASON = "No speech was found in this recording."
+CHUNK_REASON = "too noisy: SNR 8.2 dB, at least 15 dB wanted"
+
+CHUNKS = (
+    # start_s, end_s, tone_hz, the reason of its rejection, words
+    (1.0, 3.5, 500.0, None, ("The", "lamp", "was", "lit", "again")),
+    (4.0, 6.0, 1500.0, CHUNK_REASON, ("noise", "and", "hum")),
+    (7.0, 11.0, 3000.0, None, ("Keep", "your", "oil", "and", "wait", "until", "morning", "comes")),
+)
+
+
+def chunk_id(number: int) -> str:
+    return f"{number:016x}"
+
+
+def word_times_s(chunk: int, word: int) -> tuple[float, float]:
+    """Start and end of a word: the words of a chunk share its time equally."""
+    start_s, end_s, _, _, words = CHUNKS[chunk]
+    step_s = (end_s - start_s) / len(words)
+    return start_s + word * step_s, start_s + (word + 1) * step_s
+
+
+def build_home(home: Path) -> Path:
+    """One whole sermon, one silent, one unreadable, one waiting, one with a hostile title."""
+    store = MetadataStore(home)
+    _register(store, SERMON, "The Lamp and the Oil", speaker="Ann Preacher", duration_s=DURATION_S, split="train")
+    stage(store, SERMON, "recording")
+    _sound(store, SERMON, tones())
+    stage(store, SERMON, "speech_chunks", tables={"speech_chunks": _speech_chunks()})
+    stage(store, SERMON, "training_chunks", tables={"training_chunks": _training_chunks()})
+    stage(store, SERMON, "transcript", tables={"transcripts": _transcripts()})
+
+    _register(store, SILENT, "Silent Sunday", duration_s=5.0)
+    stage(store, SILENT, "recording")
+    _sound(store, SILENT, np.zeros(5 * RATE_HZ))
+    stage(store, SILENT, "speech_chunks", rejected=SILENT_REASON)
+
+    _register(store, UNREADABLE, "Unreadable")
+    stage(store, UNREADABLE, "recording", rejected="The file is not a recording: its content is text.")
+
+    _register(store, WAITING, "Waiting", duration_s=1800.0)
+    stage(store, WAITING, "recording")
+
+    _register(store, HOSTILE, HOSTILE_TITLE, speaker=HOSTILE_TITLE)
+    stage(store, HOSTILE, "recording", rejected=HOSTILE_TITLE)
+    return home
+
+
+def tones() -> np.ndarray:
+    """Silence, with a tone of its own where each chunk is."""
+    samples = np.zeros(round(DURATION_S * RATE_HZ))
+    for start_s, end_s, tone_hz, _, _ in CHUNKS:
+        at = np.arange(round(start_s * RATE_HZ), round(end_s * RATE_HZ))
+        samples[at] = 0.3 * np.sin(2 * np.pi * tone_hz * at / RATE_HZ)
+    return samples
+
+
+def stage(
+    store: MetadataStore,
+    sermon: str,
+    name: str,
+    rejected: str | None = None,
+    tables: Mapping[str, list[dict[str, Any]]] | None = None,
+) -> None:
+    result = StageResult(status="rejected" if rejected else "accepted", reason=rejected, tables=tables or {})
+    build_stage(store, sermon, name, "0" * 64, lambda folder: result)
+
+
+def _register(
+    store: MetadataStore,
+    sermon: str,
+    title: str,
+    speaker: str | None = None,
+    duration_s: float | None = None,
+    split: str | None = None,
+) -> None:
+    registration = {"sermon": sermon, "title": title, "speaker": speaker, "date": sermon[:10]}
+    store.write("registrations", sermon, [{**registration, "source": "a.wav", "sha256": "0" * 64, "version": 1}])
+    store.write("recordings", sermon, [{"sermon": sermon, "duration_s": duration_s, "size_bytes": 1}])
+    if split:
+        store.write("splits", sermon, [{"sermon": sermon, "split": split, "pinned": False}])
+
+
+def _sound(store: MetadataStore, sermon: str, samples: np.ndarray) -> None:
+    def make(folder: Path) -> StageResult:
+        soundfile.write(folder / "audio.wav", samples, RATE_HZ, subtype="PCM_16")
+        overview_of(folder / "audio.wav").save(folder / "overview.npz")
+        return StageResult()
+
+    build_stage(store, sermon, "standard_audio", "1" * 64, make)
+
+
+def _speech_chunks() -> list[dict[str, Any]]:
+    return [
+        {
+            "sermon": SERMON,
+            "chunk_id": chunk_id(number),
+            "start_sample": round(start_s * RATE_HZ),
+            "end_sample": round(end_s * RATE_HZ),
+            "silence_ratio": 0.1,
+            "forced_cut": number == 2,
+            "status": "accepted",
+        }
+        for number, (start_s, end_s, _, _, _) in enumerate(CHUNKS)
+    ]
+
+
+def _training_chunks() -> list[dict[str, Any]]:
+    return [
+        {
+            "sermon": SERMON,
+            "chunk_id": chunk_id(number),
+            "view": "original",
+            "loudness_lufs": float("-inf") if reason else -20.5,
+            "status": "rejected" if reason else "accepted",
+            "reason": reason,
+        }
+        for number, (_, _, _, reason, _) in enumerate(CHUNKS)
+    ]
+
+
+def _transcripts() -> list[dict[str, Any]]:
+    return [
+        {
+            "sermon": SERMON,
+            "chunk_id": chunk_id(number),
+            "system": "whisper-tiny.en",
+            "view": "original",
+            "text": " ".join(words),
+            "avg_logprob": -0.25,
+            "no_speech_prob": 0.01,
+            "compression_ratio": 1.2,
+            "words": [_word(number, position) for position in range(len(words))],
+            "decoding": "{}",
+        }
+        for number, (_, _, _, _, words) in enumerate(CHUNKS)
+    ]
+
+
+def _word(chunk: int, position: int) -> dict[str, Any]:
+    start_s, end_s = word_times_s(chunk, position)
+    return {
+        "word": f" {CHUNKS[chunk][4][position]}",
+        "start_sample": round(start_s * RATE_HZ),
+        "end_sample": round(end_s * RATE_HZ),
+        "probability": 0.3 if (chunk, position) == (0, 1) else 0.95,
+    }

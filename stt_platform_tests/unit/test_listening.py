@@ -1,0 +1,326 @@
+import socket
+import struct
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from stt_platform.listening import app as listening_app
+from stt_platform.listening.addresses import sermon_address
+from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.stages import current_stage
+from stt_platform_tests import listening_home as fixture
+
+HOST = "http://127.0.0.1:3001"
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return fixture.build_home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def client(home) -> TestClient:
+    return TestClient(listening_app.create_app(home), base_url=HOST)
+
+
+def wav_of(home: Path) -> bytes:
+    return (current_stage(home, fixture.SERMON, "standard_audio") / "audio.wav").read_bytes()
+
+
+def png_size(data: bytes) -> tuple[int, int]:
+    assert data.startswith(PNG)
+    return struct.unpack(">II", data[16:24])
+
+
+def test_the_list_has_every_sermon_newest_first_with_its_verdict(client):
+    sermons = client.get("/api/sermons").json()["sermons"]
+    assert [(row["sermon"], row["status"]) for row in sermons] == [
+        (fixture.HOSTILE, "rejected"),
+        (fixture.WAITING, "waiting"),
+        (fixture.UNREADABLE, "rejected"),
+        (fixture.SERMON, "accepted"),
+        (fixture.SILENT, "rejected"),
+    ]
+    assert sermons[3] == {
+        "sermon": fixture.SERMON,
+        "title": "The Lamp and the Oil",
+        "speaker": "Ann Preacher",
+        "date": "2024-03-10",
+        "duration_s": 12.0,
+        "split": "train",
+        "status": "accepted",
+        "reason": None,
+    }
+    assert sermons[4]["reason"] == fixture.SILENT_REASON
+
+
+def test_a_sermon_has_its_chunks_in_order_with_words_in_seconds(client):
+    sermon = client.get(f"/api/sermon/{fixture.SERMON}").json()
+    assert (sermon["views"], sermon["systems"], sermon["waits_for"]) == (["original"], ["whisper-tiny.en"], None)
+    spans = [(chunk["start_s"], chunk["end_s"], chunk["status"], chunk["reason"]) for chunk in sermon["chunks"]]
+    assert spans == [
+        (start_s, end_s, "rejected" if reason else "accepted", reason)
+        for start_s, end_s, _, reason, _ in fixture.CHUNKS
+    ]
+    (transcript,) = sermon["chunks"][2]["transcripts"]
+    assert transcript["text"] == " ".join(fixture.CHUNKS[2][4])
+    times = [(word["start_s"], word["end_s"]) for word in transcript["words"]]
+    assert times == [fixture.word_times_s(2, position) for position in range(len(fixture.CHUNKS[2][4]))]
+    assert [chunk["forced_cut"] for chunk in sermon["chunks"]] == [False, False, True]
+
+
+def test_a_measurement_that_is_infinite_is_null(client):
+    chunks = client.get(f"/api/sermon/{fixture.SERMON}").json()["chunks"]
+    assert [chunk["loudness_lufs"] for chunk in chunks] == [-20.5, None, -20.5]
+
+
+@pytest.mark.parametrize(
+    ("done", "next_stage"),
+    [
+        ((), "recording"),
+        (("recording",), "standard_audio"),
+        (("recording", "standard_audio"), "speech_chunks"),
+        (("recording", "standard_audio", "speech_chunks", "training_chunks"), "transcript"),
+    ],
+)
+def test_a_sermon_not_yet_processed_says_what_it_waits_for(tmp_path, done, next_stage):
+    store = MetadataStore(tmp_path)
+    row = {"sermon": fixture.WAITING, "title": "W", "date": "2024-03-24", "source": "", "sha256": "", "version": 1}
+    store.write("registrations", fixture.WAITING, [row])
+    for stage in done:
+        fixture.stage(store, fixture.WAITING, stage)
+    answer = TestClient(listening_app.create_app(tmp_path), base_url=HOST).get(f"/api/sermon/{fixture.WAITING}").json()
+    assert (answer["status"], answer["waits_for"]["stage"], answer["sound"]) == ("waiting", next_stage, None)
+    assert answer["waits_for"]["text"].endswith((".", "?"))
+
+
+def test_an_empty_home_is_an_empty_list(tmp_path):
+    client = TestClient(listening_app.create_app(tmp_path), base_url=HOST)
+    assert client.get("/api/sermons").json() == {"sermons": []}
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("bytes=0-99", 0, 99),
+        ("bytes=1000-2999", 1000, 2999),
+        ("bytes=384000-", 384_000, 384_043),
+        ("bytes=-10", 384_034, 384_043),
+    ],
+)
+def test_a_range_of_the_sound_is_exactly_those_bytes(client, home, asked, first, last):
+    answer = client.get(f"/audio/{fixture.SERMON}", headers={"range": asked})
+    whole = wav_of(home)
+    assert answer.status_code == 206
+    assert answer.headers["content-range"] == f"bytes {first}-{last}/{len(whole)}"
+    assert answer.headers["content-type"] == "audio/wav"
+    assert answer.content == whole[first : last + 1]
+
+
+def test_the_whole_sound_says_that_it_can_be_asked_in_ranges(client, home):
+    answer = client.get(f"/audio/{fixture.SERMON}")
+    assert (answer.status_code, answer.headers["accept-ranges"]) == (200, "bytes")
+    assert answer.content == wav_of(home)
+
+
+def test_a_range_after_the_end_is_refused(client):
+    assert client.get(f"/audio/{fixture.SERMON}", headers={"range": "bytes=99999999-"}).status_code == 416
+
+
+def test_the_spectrogram_of_a_window_is_as_wide_as_asked(client):
+    answer = client.get(f"/spectrogram/{fixture.SERMON}.png?start_s=1&end_s=3.5&width=250")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    assert png_size(answer.content)[0] == 250
+
+
+def test_a_higher_tone_is_drawn_higher(client, tmp_path):
+    brightest = []
+    for number, (start_s, end_s, *_) in enumerate(fixture.CHUNKS):
+        address = f"/spectrogram/{fixture.SERMON}.png?start_s={start_s}&end_s={end_s}&width=100"
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(client.get(address).content)
+        rows = matplotlib.image.imread(path)[..., :3].sum(axis=2).mean(axis=1)
+        brightest.append(int(np.argmax(rows)))
+    assert brightest[0] > brightest[1] > brightest[2]
+
+
+def test_the_last_window_may_reach_past_the_end(client):
+    answer = client.get(f"/spectrogram/{fixture.SERMON}.png?start_s=10&end_s=20&width=100")
+    assert png_size(answer.content)[0] == 100
+
+
+def test_the_overview_shows_the_whole_sermon(client):
+    width = png_size(client.get(f"/overview/{fixture.SERMON}.png?width=100").content)[0]
+    assert width == 100
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "start_s=0&end_s=1",
+        "start_s=0&end_s=1&width=0",
+        "start_s=0&end_s=1&width=100000",
+        "start_s=0&end_s=1&width=1e3",
+        "start_s=0&end_s=1&width=-100",
+        "start_s=-1&end_s=1&width=100",
+        "start_s=2&end_s=1&width=100",
+        "start_s=1&end_s=1&width=100",
+        "start_s=0&end_s=100000&width=100",
+        "start_s=nan&end_s=1&width=100",
+        "start_s=0&end_s=inf&width=100",
+        "start_s=a&end_s=1&width=100",
+        "start_s=0&end_s=1&width=100&view=../x",
+    ],
+)
+def test_a_window_that_cannot_be_drawn_is_refused_in_words(client, query):
+    answer = client.get(f"/spectrogram/{fixture.SERMON}.png?{query}")
+    assert answer.status_code == 400
+    assert len(answer.json()["error"]) > 20
+
+
+def test_a_window_after_the_end_is_not_there(client):
+    answer = client.get(f"/spectrogram/{fixture.SERMON}.png?start_s=500&end_s=510&width=100")
+    assert answer.status_code == 404
+
+
+HOSTILE_KEYS = [
+    "../x",
+    "%2e%2e",
+    "..%2fx",
+    "%2e%2e%2f%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+    "..%5cx",
+    "2024-03-10--the-lamp-and-the-oil%2f..%2f2024-03-03--silent-sunday",
+    "2024-03-10--THE-LAMP",
+    "2024-03-10--the-lamp-and-the-oil%00",
+    "2024-03-10--the-lamp-and-the-oil%0a",
+    "%D9%A2%D9%A0%D9%A2%D9%A4-03-10--x",
+    "2024-03-10--" + "a" * 500,
+    "'%20or%201=1--x",
+    "<script>alert(1)</script>",
+]
+
+
+@pytest.mark.parametrize("key", HOSTILE_KEYS)
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/sermon/{}",
+        "/api/sermon/{}",
+        "/audio/{}",
+        "/spectrogram/{}.png?start_s=0&end_s=1&width=100",
+        "/overview/{}.png?width=100",
+    ],
+)
+def test_a_key_that_is_none_is_not_found(client, address, key):
+    answer = client.get(address.format(key))
+    assert answer.status_code == 404
+    assert "root:" not in answer.text
+    assert "<script>alert" not in answer.text
+
+
+@pytest.mark.parametrize("address", ["/sermon/{}", "/api/sermon/{}", "/audio/{}", "/overview/{}.png?width=100"])
+def test_a_sermon_that_the_store_does_not_know_is_not_found(client, address):
+    assert client.get(address.format("2024-01-01--nobody-preached")).status_code == 404
+
+
+def test_the_page_of_an_unknown_sermon_says_so_in_words(client):
+    answer = client.get("/sermon/2024-01-01--nobody-preached")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "There is no sermon with the key 2024-01-01--nobody-preached." in answer.text
+    assert 'href="/"' in answer.text
+
+
+def test_an_unknown_address_says_so_in_words(client):
+    answer = client.get("/nowhere")
+    assert answer.status_code == 404
+    assert "There is no page at this address." in answer.text
+
+
+def test_a_hostile_title_is_data_and_never_part_of_a_page(client):
+    assert client.get(f"/api/sermon/{fixture.HOSTILE}").json()["title"] == fixture.HOSTILE_TITLE
+    for address in ("/", f"/sermon/{fixture.HOSTILE}"):
+        assert "attacked" not in client.get(address).text
+
+
+def test_messages_are_escaped():
+    page = listening_app._message_page("<b>", "<script>&", 404).body.decode()
+    assert "&lt;b&gt;" in page
+    assert "&lt;script&gt;&amp;" in page
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/", f"/sermon/{fixture.SERMON}", "/api/sermons", f"/audio/{fixture.SERMON}", "/static/listening.js", "/nowhere"],
+)
+def test_every_answer_carries_the_security_headers(client, address):
+    headers = client.get(address).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    policy = headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:3001", 200),
+        ("localhost:3001", 200),
+        ("evil.example", 400),
+        ("127.0.0.1.evil.example:3001", 400),
+        ("", 400),
+    ],
+)
+def test_only_names_of_this_machine_are_answered(client, host, status):
+    assert client.get("/api/sermons", headers={"host": host}).status_code == status
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_nothing_can_be_changed(client, method):
+    assert client.request(method, "/api/sermons").status_code == 405
+
+
+def test_a_fault_is_told_in_words_and_without_its_inside(tmp_path):
+    broken = tmp_path / "tables" / "registrations" / "2024-03-10--x.parquet"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"not parquet")
+    client = TestClient(listening_app.create_app(tmp_path), base_url=HOST, raise_server_exceptions=False)
+    answer = client.get("/api/sermons")
+    assert answer.status_code == 500
+    assert answer.json()["error"].startswith("Something went wrong")
+    assert "Traceback" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_pages_need_nothing_from_elsewhere():
+    folder = Path(listening_app.__file__).parent
+    for path in [*folder.glob("pages/*"), *folder.glob("static/*")]:
+        text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert "//" not in text.replace("// ", ""), path
+        assert "innerHTML" not in text, path
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "example.org"])  # noqa: S104
+def test_it_is_served_to_this_machine_only(tmp_path, host):
+    with pytest.raises(ValueError, match="this machine only"):
+        listening_app.serve(tmp_path, host=host, port=0)
+
+
+def test_a_port_that_is_taken_is_said(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"port {port} of 127.0.0.1 cannot be used"):
+            listening_app.serve(tmp_path, port=port)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "address"),
+    [(None, "http://127.0.0.1:3001/sermon/2024-03-10--x"), (12.3, "http://127.0.0.1:3001/sermon/2024-03-10--x#t=12.3")],
+)
+def test_addresses_for_links_from_elsewhere(start_s, address):
+    assert sermon_address("2024-03-10--x", 3001, start_s) == address
