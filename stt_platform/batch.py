@@ -14,6 +14,7 @@ from dagster._core.utils import make_new_backfill_id
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.sensors import partitions_in_progress
 from stt_platform.defs.sermons.stage import plan
+from stt_platform.instance import running_daemon
 from stt_platform.settings import Settings
 from stt_platform.store.stages import current_output, stage_folder
 
@@ -54,13 +55,27 @@ def run_batch(
     plans: dict[str, list[str]],
     on_progress: Callable[[Progress], None],
 ) -> BatchResult:
-    """Run the stages of `plans` as one backfill, and wait. A daemon must be running.
+    """Run the stages of `plans` as one backfill, and wait.
 
-    Sermons that a run is at work on already are waited for, not started twice.
+    Sermons that a run is at work on already are waited for, not started twice. The request comes before the daemon:
+    one that starts looks for backfills at once, and then every half minute.
     """
     busy = partitions_in_progress(instance) & set(plans)
     mine = {sermon: stages for sermon, stages in plans.items() if sermon not in busy}
     backfill_id = request_backfill(instance, mine, title=f"stt run, {len(mine)} sermons") if mine else None
+    with running_daemon(home, instance):
+        return _wait(home, settings, instance, plans, frozenset(mine), backfill_id, on_progress)
+
+
+def _wait(
+    home: Path,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    plans: dict[str, list[str]],
+    mine: frozenset[str],
+    backfill_id: str | None,
+    on_progress: Callable[[Progress], None],
+) -> BatchResult:
     total = sum(len(stages) for stages in plans.values())
     while True:
         left = {

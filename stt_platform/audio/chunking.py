@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def cut_chunks(
     padding_s: float = 0.1,
     min_s: float = 1.0,
     max_s: float = 30.0,
-    target_s: float = 25.0,
+    target_s: float = 15.0,
     max_inner_pause_s: float = 2.0,
     borders: Iterable[int] = (),
 ) -> list[Chunk]:
@@ -143,7 +144,7 @@ def cut_chunks(
         if path is None:
             cuts = _with_cuts_in_speech(cuts, stretch, probabilities, energies_db)
             path = _cheapest_path(cuts, min_samples, max_samples, target_samples, _TOO_SHORT_COST)
-        for i, j in zip(path, path[1:], strict=False):
+        for i, j in pairwise(path):
             start, end = int(cuts.starts[i]), int(cuts.ends[j])
             speech_samples = speech_before(end) - speech_before(start)
             reason = None
@@ -179,7 +180,7 @@ def _check(probabilities, energies_db, total_samples, padding_s, min_s, max_s, t
             f"{probabilities.shape[0]} probabilities and {energies_db.shape[0]} energies; "
             "compute both from this recording."
         )
-    if not 0 <= padding_s or not 0 < min_s <= target_s <= max_s:
+    if padding_s < 0 or not 0 < min_s <= target_s <= max_s:
         raise ValueError(
             f"padding_s={padding_s}, min_s={min_s}, target_s={target_s}, max_s={max_s}: padding must not be "
             "negative, and 0 < min_s <= target_s <= max_s."
@@ -212,8 +213,9 @@ def _with_whole_onsets(regions: list[Region], energies_db: np.ndarray) -> list[R
     for region in regions:
         before = moved[-1].end_sample if moved else 0
         start = region.start_sample // FRAME_SAMPLES
-        earliest = max(-(-(before + region.start_sample) // (2 * FRAME_SAMPLES)) if moved else 0,
-                       start - _LATEST_ONSET_FRAMES)
+        # Never beyond the middle of the pause: the padding of the chunk before may reach there.
+        middle = -(-(before + region.start_sample) // (2 * FRAME_SAMPLES)) if moved else 0
+        earliest = max(middle, start - _LATEST_ONSET_FRAMES)
         noise_frames = energies_db[max(before // FRAME_SAMPLES, start - _NOISE_FRAMES) : start]
         onset = start
         if noise_frames.size:
@@ -228,14 +230,12 @@ def _with_whole_onsets(regions: list[Region], energies_db: np.ndarray) -> list[R
     return moved
 
 
-def _stretches(
-    regions: list[Region], borders: list[int], max_pause: int, total_samples: int
-) -> list[_Stretch]:
+def _stretches(regions: list[Region], borders: list[int], max_pause: int, total_samples: int) -> list[_Stretch]:
     pieces: list[Region] = []
     for region in regions:
         inside = [b for b in borders if region.start_sample < b < region.end_sample]
         edges = [region.start_sample, *inside, region.end_sample]
-        pieces += [Region(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        pieces += [Region(a, b) for a, b in pairwise(edges)]
 
     stretches: list[_Stretch] = []
     current: list[Region] = []
@@ -277,14 +277,9 @@ def _cuts_in_pauses(stretch: _Stretch, padding: int, min_silence_ms: int) -> _Cu
     )
 
 
-def _with_cuts_in_speech(
-    cuts: _Cuts, stretch: _Stretch, probabilities: np.ndarray, energies_db: np.ndarray
-) -> _Cuts:
+def _with_cuts_in_speech(cuts: _Cuts, stretch: _Stretch, probabilities: np.ndarray, energies_db: np.ndarray) -> _Cuts:
     frames = np.concatenate(
-        [
-            np.arange(-(-r.start_sample // FRAME_SAMPLES), r.end_sample // FRAME_SAMPLES)
-            for r in stretch.regions
-        ]
+        [np.arange(-(-r.start_sample // FRAME_SAMPLES), r.end_sample // FRAME_SAMPLES) for r in stretch.regions]
     )
     energies = energies_db[frames].astype(np.float64)
     loudness = (energies - energies.min()) / max(float(np.ptp(energies)), 1e-9)

@@ -65,12 +65,15 @@ def probe(path: Path) -> MediaInfo:
         return blocks.info
 
 
-def measure(path: Path, progress: Progress | None = None) -> Measurement:
+def measure(
+    path: Path, progress: Progress | None = None, listener: Callable[[np.ndarray, int], None] | None = None
+) -> Measurement:
     """Decode a whole file once, in bounded memory, and say what is in it.
 
     Args:
         path: any media file that `probe` accepts.
         progress: called with the seconds decoded so far.
+        listener: called with every block, float32 of shape `(channels, samples)`, and its rate in Hz.
 
     Raises:
         UnreadableMedia: as `probe`.
@@ -79,6 +82,8 @@ def measure(path: Path, progress: Progress | None = None) -> Measurement:
         levels = _Levels(blocks.channels)
         for block in blocks:
             levels.add(block)
+            if listener:
+                listener(block, blocks.rate_hz)
             if progress:
                 progress(levels.samples / blocks.rate_hz)
     duration_s = levels.samples / blocks.rate_hz
@@ -234,25 +239,24 @@ class _Levels:
     def __init__(self, channels: int) -> None:
         self.samples = 0
         self.peak = 0.0
-        # One row for each channel, and a last one for their mean.
-        self._sum = np.zeros(channels + 1)
-        self._sum_of_squares = np.zeros(channels + 1)
+        self._sum = np.zeros(channels)
+        self._products = np.zeros((channels, channels))
 
     def add(self, block: np.ndarray) -> None:
-        self.samples += block.shape[1]
-        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
-        for row, signal in enumerate((*block, block.mean(axis=0))):
-            values = signal.astype(np.float64)
-            self._sum[row] += values.sum()
-            self._sum_of_squares[row] += values @ values
+        values = np.ascontiguousarray(block, dtype=np.float64)
+        self.samples += values.shape[1]
+        self.peak = max(self.peak, -float(values.min(initial=0.0)), float(values.max(initial=0.0)))
+        self._sum += values.sum(axis=1)
+        self._products += values @ values.T
 
     @property
     def channel_rms(self) -> tuple[float, ...]:
-        return tuple(np.sqrt(self._sum_of_squares[:-1] / max(1, self.samples)).tolist())
+        return tuple(np.sqrt(np.diagonal(self._products) / max(1, self.samples)).tolist())
 
     @property
     def downmix(self) -> Downmix:
         # Offsets are taken off: one that is common to all channels would hide that the sound in them cancels.
-        power = self._sum_of_squares - self._sum**2 / max(1, self.samples)
-        cancels = power[-1] < 0.1 * power[:-1].mean()
-        return int(np.argmax(power[:-1])) if cancels else "mean"
+        covariance = self._products - np.outer(self._sum, self._sum) / max(1, self.samples)
+        power = np.diagonal(covariance)
+        cancels = covariance.mean() < 0.1 * power.mean()
+        return int(np.argmax(power)) if cancels else "mean"

@@ -25,6 +25,7 @@ class UnreadableMedia(ValueError):
 
     def __init__(self, path: Path, problem: str, remedy: str = _CONVERT) -> None:
         super().__init__(f"{path.name!r} {problem}. {remedy}")
+        self.problem, self.remedy = problem, remedy
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -121,6 +122,31 @@ class OverviewBuilder:
             parts.append(_columns(np.zeros((0, COLUMN_SAMPLES), np.float32)))
         minimum, maximum, rms, spectra = (np.concatenate(column) for column in zip(*parts, strict=True))
         return Overview(minimum, maximum, rms, np.ascontiguousarray(spectra.T), self._samples)
+
+
+class NativeOverviewBuilder:
+    """Collects an `Overview` from consecutive blocks of a recording at its own rate, for a picture of it as it came.
+
+    The channels are averaged, and the resampler is the fastest there is: this is for looking, not for listening.
+    """
+
+    def __init__(self) -> None:
+        self._builder = OverviewBuilder()
+        self._resampler: Any = None
+
+    def add(self, block: np.ndarray, rate_hz: int) -> None:
+        """Append float32 samples of shape `(channels, n)` at `rate_hz`, the same for every block."""
+        import soxr
+
+        if self._resampler is None:
+            self._resampler = soxr.ResampleStream(rate_hz, RATE_HZ, 1, dtype="float32", quality="QQ")
+        self._builder.add(self._resampler.resample_chunk(np.ascontiguousarray(block.mean(axis=0))))
+
+    def finish(self) -> Overview:
+        """The overview of all that was added."""
+        if self._resampler is not None:
+            self._builder.add(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+        return self._builder.finish()
 
 
 def overview_of(wav_path: Path) -> Overview:

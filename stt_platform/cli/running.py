@@ -11,7 +11,7 @@ from stt_platform import batch
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.sermons.stage import SERMON_STAGES
 from stt_platform.definitions import defs
-from stt_platform.instance import open_instance, running_daemon
+from stt_platform.instance import open_instance
 from stt_platform.settings import Settings
 from stt_platform.store.intake import registrations
 from stt_platform.store.metadata import MetadataStore
@@ -64,7 +64,7 @@ def _run_with_progress(
         TimeElapsedColumn(),
         TextColumn("{task.fields[now]}"),
     )
-    with Progress(*columns, console=console) as bars, running_daemon(home, instance):
+    with Progress(*columns, console=console) as bars:
         by_sermon = bars.add_task("sermons", total=len(plans), now="waiting for the queue")
         by_stage = bars.add_task("stages", total=sum(map(len, plans.values())), now="")
 

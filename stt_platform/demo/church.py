@@ -37,6 +37,8 @@ PLATFORM_RATE_HZ = 16_000
 # Part of every recording's recipe: raise it when the sound of all of them changes.
 _RENDERING = 1
 _SILENCE_S = 20
+# A worker takes up to 1 GB.
+_MOST_WORKERS = 4
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def make_church(
     Beside each recording lies `<stem>.txt`, what is spoken in it. `manifest.json` holds the hash of each: a
     recording that is there and unchanged is left alone, so a second call does nothing and one after an
     interruption goes on. The same call gives the same bytes on the same machine. `workers` processes record side by
-    side (default: one for each core); `progress(done, total, file name)` is called as each is ready.
+    side (default: one for each core, at most 4); `progress(done, total, file name)` is called as each is ready.
 
     Returns the sermons by date; the silent recording and the broken one (`SILENT_NAME`, `BROKEN_NAME`) are not
     among them. Raises ValueError for a number of sermons that was not written.
@@ -169,7 +171,7 @@ def make_church(
     _tidy(folder, known)
     missing = [script for script in wanted if not _is_there(folder, script, known.get(script.file_name))]
     done = len(wanted) - len(missing)
-    for script, facts in _record_all(folder, missing, workers or _cores()):
+    for script, facts in _record_all(folder, missing, workers or min(_cores(), _MOST_WORKERS)):
         known[script.file_name] = facts
         _write_manifest(folder, known)
         done += 1

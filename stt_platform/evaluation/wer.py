@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,9 +26,7 @@ class WordErrors:
     reference_words: int
 
 
-def word_errors(
-    pairs: Sequence[tuple[str, str]], *, normalise: Callable[[str], str] | None = None
-) -> WordErrors:
+def word_errors(pairs: Sequence[tuple[str, str]], *, normalise: Callable[[str], str] | None = None) -> WordErrors:
     """Align each reference with its hypothesis and count the word errors.
 
     Args:
@@ -63,7 +62,8 @@ def normalise_english(text: str) -> str:
     list of British spellings. It is made for everyday English: "O Lord" becomes "0 lord", and chapter and
     verse of a scripture reference run together.
     """
-    return _english_normaliser()(text)
+    # The normaliser takes the middle of an ellipsis for a decimal point, and would leave it as a word.
+    return _english_normaliser()(re.sub(r"\.{2,}", " ", text)).strip()
 
 
 @cache

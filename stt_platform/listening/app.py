@@ -168,7 +168,7 @@ def _page(name: str) -> HTMLResponse:
 
 def _sermon_of(request: Request) -> str:
     key = request.path_params["sermon"]
-    if not is_sermon_key(key):
+    if not (key.isascii() and is_sermon_key(key)):
         raise HTTPException(
             HTTPStatus.NOT_FOUND,
             "That is not the key of a sermon. A key looks like 2024-03-17--the-good-shepherd.",

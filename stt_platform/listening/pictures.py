@@ -10,6 +10,7 @@ from stt_platform.audio.pictures import spectrogram_png
 
 _WINDOW_HEIGHT_PX = 168
 _OVERVIEW_HEIGHT_PX = 60
+# Silence stays dark instead of being blown up to its rounding noise.
 _QUIETEST_TOP_DB = -60.0
 # A band of the overview is four bands of a window wide, and holds four times the power of noise-like sound.
 _WINDOW_BELOW_OVERVIEW_DB = 6.0
@@ -28,7 +29,7 @@ def window_picture(audio: Path, overview: Path, start_sample: int, end_sample: i
         file.seek(start_sample)
         samples = file.read(min(end_sample, file.frames) - start_sample, dtype="float32")
         rate_hz = file.samplerate
-    top_db = _brightest_db(overview) - _WINDOW_BELOW_OVERVIEW_DB
+    top_db = max(_QUIETEST_TOP_DB, _brightest_db(overview) - _WINDOW_BELOW_OVERVIEW_DB)
     return spectrogram_png(spectrogram_db(samples, rate_hz, width_px), _WINDOW_HEIGHT_PX, top_db=top_db)
 
 

@@ -45,6 +45,10 @@ class Registration:
         """The platform's own copy of the recording, as it came."""
         return home / "sermons" / self.sermon / "original" / self.original
 
+    def registered_at(self, home: Path) -> float:
+        """When this version was taken in, in seconds since 1970."""
+        return (home / "sermons" / self.sermon / _REGISTRATION).stat().st_mtime
+
 
 @dataclass(frozen=True)
 class Intake:
@@ -84,7 +88,8 @@ def find_recordings(paths: Iterable[Path]) -> Iterator[Path]:
     A file named directly is always among them, whatever its ending; in folders only known endings count.
     """
     for path in paths:
-        if path.is_dir():
+        # Unlike Path.is_dir, this takes a name that is too long for a file as no folder.
+        if os.path.isdir(path):  # noqa: PTH112
             for found in sorted(path.rglob("*")):
                 known = found.suffix.lower() in RECORDING_SUFFIXES | REFERENCE_SUFFIXES
                 if known and not found.name.startswith(".") and found.is_file():

@@ -266,7 +266,7 @@ def _dataset(schema: pa.Schema, fragments: Iterable[_Fragment]) -> "ds.Dataset":
     # Brings pandas with it, a second that processes which only write need not spend.
     import pyarrow.dataset as ds
 
-    options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    options = ds.ParquetFragmentScanOptions(page_checksum_verification=True, pre_buffer=False)
     parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
     return ds.FileSystemDataset([parquet.make_fragment(each.buffer) for each in fragments], schema, parquet)
 

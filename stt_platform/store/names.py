@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_KEY = re.compile(r"\d{4}-\d{2}-\d{2}--[a-z0-9]+(?:-[a-z0-9]+)*")
+_KEY = re.compile(r"\d{4}-\d{2}-\d{2}--[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 _SLUG_LENGTH = 60
-_DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4})([-_. ]?)(\d{2})\2(\d{2})(?!\d)")
+_DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4})([-_. ]?)(\d{2})\2(\d{2})(?!\d)", re.ASCII)
 _TITLE_AND_SPEAKER = re.compile(r"\s+[-–—]\s+")
 
 

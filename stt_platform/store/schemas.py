@@ -68,8 +68,8 @@ _DEFINITIONS = (
     ),
     Table(
         "stage_results",
-        "The verdict of each stage, with its reason. Written by every stage, part `<sermon>.<stage>`. `key` "
-        "and `digest` name the output it speaks of.",
+        "The verdict of each stage, with its reason. Written by every stage, for all stages of its sermon. "
+        "`key` and `digest` name the output it speaks of.",
         pa.schema(
             [
                 *_required(sermon=_TEXT, stage=_TEXT, status=_TEXT),
@@ -161,26 +161,24 @@ TABLES: Mapping[str, Table] = {table.name: table for table in _DEFINITIONS}
 VIEWS: Mapping[str, str] = {
     # One row per sermon with its verdict so far; the first stage that rejects gives the reason.
     "sermons": """
-        WITH rejections AS (
-            SELECT sermon,
+        WITH verdicts AS (
+            SELECT sermon, bool_or(status = 'rejected') AS rejected,
+                   bool_or(stage = 'transcript' AND status = 'accepted') AS transcribed,
                    first(reason ORDER BY coalesce(list_position([
                        'recording', 'standard_audio', 'speech_chunks', 'training_chunks', 'transcript'
-                   ], stage), 99), stage) AS reason
-            FROM stage_results WHERE status = 'rejected' GROUP BY sermon
-        ), transcribed AS (
-            SELECT DISTINCT sermon FROM stage_results WHERE stage = 'transcript' AND status = 'accepted'
+                   ], stage), 99), stage) FILTER (status = 'rejected') AS reason
+            FROM stage_results GROUP BY sermon
         )
         SELECT registrations.sermon, registrations.title, registrations.speaker, registrations.date,
                registrations.source, recordings.duration_s, registrations.sha256, splits.split,
-               CASE WHEN rejections.sermon IS NOT NULL THEN 'rejected'
-                    WHEN transcribed.sermon IS NOT NULL THEN 'accepted'
+               CASE WHEN verdicts.rejected THEN 'rejected'
+                    WHEN verdicts.transcribed THEN 'accepted'
                     ELSE 'waiting' END AS status,
-               rejections.reason
+               verdicts.reason
         FROM registrations
         LEFT JOIN recordings ON recordings.sermon = registrations.sermon
         LEFT JOIN splits ON splits.sermon = registrations.sermon
-        LEFT JOIN rejections ON rejections.sermon = registrations.sermon
-        LEFT JOIN transcribed ON transcribed.sermon = registrations.sermon
+        LEFT JOIN verdicts ON verdicts.sermon = registrations.sermon
     """,
     # One row per chunk with the measurements of its original sound. A chunk is as bad as its worst verdict.
     "chunks": """

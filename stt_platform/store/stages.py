@@ -169,7 +169,17 @@ def is_current(home: Path, sermon: str, stage: str, key: str) -> bool:
 def _publish(store: MetadataStore, output: StageOutput) -> None:
     for table in output.tables:
         store.publish_file(table, output.sermon, output.folder / f"{table}.parquet")
-    verdict = {
+    # One fragment for all stages of a sermon, so that a question about a thousand sermons opens a thousand files.
+    sermon_folder = store.home / "sermons" / output.sermon
+    with _one_at_a_time(sermon_folder):
+        stages = sorted(path.parent.name for path in sermon_folder.glob("*/current.json"))
+        outputs = {stage: current_output(store.home, output.sermon, stage) for stage in stages}
+        outputs[output.stage] = output
+        store.write("stage_results", output.sermon, [_verdict(found) for found in outputs.values() if found])
+
+
+def _verdict(output: StageOutput) -> dict[str, Any]:
+    return {
         "sermon": output.sermon,
         "stage": output.stage,
         "status": output.status,
@@ -177,7 +187,6 @@ def _publish(store: MetadataStore, output: StageOutput) -> None:
         "key": output.key,
         "digest": output.digest,
     }
-    store.write("stage_results", f"{output.sermon}.{output.stage}", [verdict])
 
 
 def _point_at(folder: Path, output: StageOutput) -> None:

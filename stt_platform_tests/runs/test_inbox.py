@@ -8,6 +8,7 @@ import dagster as dg
 import numpy as np
 import pytest
 import soundfile as sf
+from dagster._core.definitions.partitions.context import partition_loading_context
 
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.sermons.inbox import is_whole, take_from_inbox
@@ -82,8 +83,11 @@ def test_links_and_hidden_files_are_not_followed(store: MetadataStore, box: Path
 def tick(sensor: dg.SensorDefinition, instance: dg.DagsterInstance, cursor: str | None = None):
     from stt_platform.definitions import defs
 
-    context = dg.build_sensor_context(instance=instance, cursor=cursor, definitions=defs, resources={"platform": Platform()})
-    return sensor.evaluate_tick(context)
+    context = dg.build_sensor_context(
+        instance=instance, cursor=cursor, definitions=defs, resources={"platform": Platform()}
+    )
+    with partition_loading_context(dynamic_partitions_store=instance):
+        return sensor.evaluate_tick(context)
 
 
 def test_the_sensors_lead_from_a_file_to_its_run(

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from stt_platform.audio.overview import (
+    NativeOverviewBuilder,
     BANDS,
     COLUMN_SAMPLES,
     FLOOR_DB,
@@ -158,3 +159,15 @@ def test_no_sound_is_a_dark_spectrogram():
     assert (spectrogram_db(np.zeros(0, np.float32), RATE_HZ, 7) == FLOOR_DB).all()
     with pytest.raises(ValueError, match="at least 1"):
         spectrogram_db(np.zeros(100, np.float32), RATE_HZ, 0)
+
+
+def test_a_recording_at_its_own_rate_looks_like_itself_at_16_khz() -> None:
+    rate_hz = 44_100
+    tone = 0.5 * np.sin(2 * np.pi * 1_000 * np.arange(2 * rate_hz) / rate_hz, dtype=np.float64)
+    builder = NativeOverviewBuilder()
+    for block in np.array_split(np.stack([tone, tone]).astype(np.float32), 7, axis=1):
+        builder.add(block, rate_hz)
+    overview = builder.finish()
+    assert abs(overview.duration_s - 2) < 0.01
+    assert int(overview.spectrum_db[:, 5].argmax()) == 1_000 // 125
+    assert np.allclose(overview.rms[2:18], 0.5 / np.sqrt(2), atol=0.01)

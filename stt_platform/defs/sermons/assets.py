@@ -8,6 +8,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import soundfile as sf
@@ -15,7 +16,7 @@ import soundfile as sf
 from stt_platform.audio.chunking import Chunk, cut_chunks
 from stt_platform.audio.decode import measure, probe
 from stt_platform.audio.media import UnreadableMedia
-from stt_platform.audio.overview import Overview, overview_of
+from stt_platform.audio.overview import NativeOverviewBuilder, overview_of
 from stt_platform.audio.standardise import standardise
 from stt_platform.audio.vad import VAD_MODEL, frame_energies_db, speech_probabilities
 from stt_platform.defs.sermons.stage import StageWork, sermon_stage
@@ -38,9 +39,15 @@ def recording(work: StageWork) -> StageResult:
     row = {"sermon": work.sermon, "size_bytes": work.original.stat().st_size}
     try:
         media = probe(work.original)
-        measured = measure(work.original, progress=partial(work.progress, total=media.header_duration_s))
+        picture = NativeOverviewBuilder()
+        measured = measure(
+            work.original, progress=partial(work.progress, total=media.header_duration_s), listener=picture.add
+        )
+        picture.finish().save(work.folder / "overview.npz")
     except UnreadableMedia as error:
-        return StageResult("rejected", str(error), tables={"recordings": [row]})
+        # People know the file by the name it came with, not by ours.
+        reason = f"{Path(work.registration.source).name!r} {error.problem}. {error.remedy}"
+        return StageResult("rejected", reason, tables={"recordings": [row]})
     row |= {
         "duration_s": measured.duration_s,
         "native_rate_hz": media.native_rate_hz,

@@ -1,13 +1,17 @@
 """What happens by itself: files in the inbox become sermons, new sermons become transcripts."""
 
+import datetime
+from pathlib import Path
+
 import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.sermons.inbox import take_from_inbox, waiting_files
 from stt_platform.defs.sermons.jobs import after_sermons, sermon_to_transcript
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.stage import plan
-from stt_platform.store.intake import registrations
+from stt_platform.store.intake import Registration, registrations
 
 _PARTITION_TAG = "dagster/partition"
 _UNFINISHED_RUNS = [
@@ -57,7 +61,7 @@ def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
             len(requests) < _MAX_RUNS_PER_LOOK
             and context.instance.has_dynamic_partition(sermon_partitions.name, key)
             and (stages := plan(platform.home, settings, key))
-            and not _was_started(context.instance, key, entry.sha256)
+            and not _was_started(context.instance, platform.home, entry)
         ):
             requests.append(
                 dg.RunRequest(
@@ -65,7 +69,6 @@ def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
                     job_name=sermon_to_transcript.name,
                     partition_key=key,
                     asset_selection=[dg.AssetKey(stage) for stage in stages],
-                    tags={"stt/recording": entry.sha256[:16]},
                 )
             )
     if not requests and not waiting:
@@ -80,11 +83,25 @@ def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
 
 
 def partitions_in_progress(instance: dg.DagsterInstance) -> frozenset[str]:
-    """Sermons that a queued or living run is at work on."""
+    """Sermons that a queued or living run is at work on, or that a backfill will start."""
     runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED_RUNS))
-    return frozenset(run.tags[_PARTITION_TAG] for run in runs if _PARTITION_TAG in run.tags)
+    running = {run.tags[_PARTITION_TAG] for run in runs if _PARTITION_TAG in run.tags}
+    backfills = instance.get_backfills(filters=BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED]))
+    return frozenset(running.union(*(_still_to_start(instance, backfill) for backfill in backfills)))
 
 
-def _was_started(instance: dg.DagsterInstance, key: str, sha256: str) -> bool:
-    tags = {_PARTITION_TAG: key, "stt/recording": sha256[:16]}
-    return bool(instance.get_runs(dg.RunsFilter(tags=tags), limit=1))
+def _still_to_start(instance: dg.DagsterInstance, backfill: PartitionBackfill) -> set[str]:
+    data = backfill.asset_backfill_data
+    if data is None:
+        return set()
+    started = instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill.backfill_id}))
+    targets = data.target_subset.partitions_subsets_by_asset_key.values()
+    wanted = {key for subset in targets for key in subset.get_partition_keys()}
+    return wanted - {run.tags.get(_PARTITION_TAG) for run in started}
+
+
+def _was_started(instance: dg.DagsterInstance, home: Path, entry: Registration) -> bool:
+    """Whether any run, by whomever, has been at work on this version of the recording."""
+    since = datetime.datetime.fromtimestamp(entry.registered_at(home), tz=datetime.UTC)
+    runs = instance.get_runs(dg.RunsFilter(tags={_PARTITION_TAG: entry.sermon}, created_after=since), limit=1)
+    return bool(runs)
