@@ -20,7 +20,7 @@ $(UV): requirements-uv.lock tools/uv.sh
 $(VENV)/.complete: $(UV) requirements.lock pyproject.toml
 	@echo "Installing the environment (about 7 GB; later runs reuse it)"
 	$(UV) venv --quiet --allow-existing --python "$$(tools/python.sh)" $(VENV)
-	$(UV) pip sync --python $(VENV)/bin/python --require-hashes requirements.lock
+	$(UV) pip sync --compile-bytecode --python $(VENV)/bin/python --require-hashes requirements.lock
 	$(UV) pip install --quiet --python $(VENV)/bin/python --no-build-isolation --no-deps --editable .
 	touch $@
 

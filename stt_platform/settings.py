@@ -41,7 +41,9 @@ class VadSettings(_Section):
     """Silero voice activity detection."""
 
     threshold: float = Field(0.5, gt=0, lt=1, description="speech starts above this probability (Silero's default)")
-    neg_threshold: float = Field(0.35, gt=0, lt=1, description="speech ends below this probability (Silero: threshold − 0.15)")
+    neg_threshold: float = Field(
+        0.35, gt=0, lt=1, description="speech ends below this probability (Silero: threshold − 0.15)"
+    )
     min_speech_ms: int = Field(500, ge=0, description="ms; shorter speech is no region (seed, step 7)")
     min_silence_ms: int = Field(300, ge=0, description="ms; a shorter gap does not end a region (seed, step 7)")
 
@@ -52,8 +54,12 @@ class ChunkingSettings(_Section):
     padding_s: float = Field(0.1, ge=0, le=1, description="s kept before and after speech (seed, step 7)")
     min_s: float = Field(1.0, gt=0, description="s; shortest chunk (seed, step 7)")
     max_s: float = Field(30.0, gt=1, le=30, description="s; longest chunk: Whisper's window (seed, step 7)")
-    target_s: float = Field(20.0, gt=1, le=30, description="s; length that the cutter prefers (ours: measured, docs/benchmarks.md)")
-    max_inner_pause_s: float = Field(2.0, gt=0, description="s; a longer pause always ends a chunk (ours: buried silence costs accuracy)")
+    target_s: float = Field(
+        15.0, gt=1, le=30, description="s; length that the cutter prefers (ours: measured, docs/benchmarks.md)"
+    )
+    max_inner_pause_s: float = Field(
+        2.0, gt=0, description="s; a longer pause always ends a chunk (ours: buried silence costs accuracy)"
+    )
 
     @model_validator(mode="after")
     def _lengths_make_sense(self) -> "ChunkingSettings":
@@ -68,7 +74,10 @@ class ChunkingSettings(_Section):
 class TranscriptionSettings(_Section):
     """The recogniser and how it decodes."""
 
-    model: str = Field("distil-large-v3", description="name in the model registry (seed, phase 4: distil-large-v3; large-v3 for best quality)")
+    model: str = Field(
+        "distil-large-v3",
+        description="name in the model registry (seed, phase 4: distil-large-v3; large-v3 for best quality)",
+    )
     device: Literal["cpu", "cuda"] = Field("cuda", description="where it runs (seed: cuda)")
     compute_type: str = Field("float16", description="CTranslate2 arithmetic (seed: float16)")
     cpu_threads: int = Field(2, ge=1, description="threads when device is cpu; fixed, so that results repeat")
@@ -110,7 +119,9 @@ class UiSettings(_Section):
 def _profile_values(profile: str) -> dict[str, Any]:
     profiles = tomllib.loads(_PROFILES.read_text(encoding="utf-8"))
     if profile not in profiles:
-        raise SettingsError(f"profile = {profile!r}: there is no such profile; choose one of {', '.join(sorted(profiles))}")
+        raise SettingsError(
+            f"profile = {profile!r}: there is no such profile; choose one of {', '.join(sorted(profiles))}"
+        )
     return profiles[profile]
 
 
@@ -119,7 +130,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STT_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
-    profile: str = Field("embedded", description="embedded (CPU, packaged weights) or workstation (the seed's models on CUDA)")
+    profile: str = Field(
+        "embedded", description="embedded (CPU, packaged weights) or workstation (the seed's models on CUDA)"
+    )
     vad: VadSettings = VadSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     transcription: TranscriptionSettings = TranscriptionSettings()

@@ -11,19 +11,6 @@ import sys
 
 # What nearly every stage imports, and what Dagster imports when a step opens the instance: paid once for each run
 # instead of once for each step. Nothing here may start threads or touch CUDA: neither survives a fork.
-import dagster._core.execution.plan.execute_plan
-import dagster._core.run_coordinator.queued_run_coordinator
-import dagster._core.storage.event_log.sqlite.sqlite_event_log
-import dagster._core.storage.local_compute_log_manager
-import dagster._core.storage.root
-import dagster._core.storage.runs.sqlite.sqlite_run_storage
-import dagster._core.storage.schedules.sqlite.sqlite_schedule_storage
-import dagster._core.storage.sqlite_storage
-import matplotlib.backends.backend_agg
-import matplotlib.figure
-import pyarrow.dataset
-import scipy.signal
-import sqlalchemy.dialects.sqlite
 import upath.implementations.local  # noqa: F401
 
 _PR_SET_PDEATHSIG = 1

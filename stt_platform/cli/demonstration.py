@@ -28,7 +28,7 @@ _TEXTS = """
 select r.sermon, any_value(s.speaker) as speaker, any_value(r.text) as reference,
     string_agg(t.text, ' ' order by c.start_sample) as hypothesis
 from "references" r join sermons s using (sermon)
-join transcripts t using (sermon) join chunks c using (chunk_id)
+join transcripts t on t.sermon = r.sermon join chunks c on c.chunk_id = t.chunk_id
 where r.status = 'accepted' and r.chunk_id is null
 group by r.sermon order by r.sermon
 """
@@ -57,8 +57,10 @@ def run_demo(home: Path, console: Console, *, sermons: int = 24) -> int:
     _print_word_errors(store, console)
     console.print(f"Everything is in {home}; the recordings that were made are in {recordings}.", markup=False)
     console.print("Open it: `make ui`, then http://127.0.0.1:3000 (Dagster) and http://127.0.0.1:3001 (listen).")
-    console.print("Ask it:  .venv/bin/stt query \"select sermon, status, reason from sermons\"")
-    console.print(f"The demo took {time.monotonic() - started:.0f} s and ended {'well' if code == 0 else 'with failures'}.")
+    console.print('Ask it:  .venv/bin/stt query "select sermon, status, reason from sermons"')
+    console.print(
+        f"The demo took {time.monotonic() - started:.0f} s and ended {'well' if code == 0 else 'with failures'}."
+    )
     return code
 
 

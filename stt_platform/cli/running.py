@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stt_platform import batch
+from stt_platform.definitions import defs
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.sermons.stage import SERMON_STAGES
-from stt_platform.definitions import defs
 from stt_platform.instance import open_instance
 from stt_platform.settings import Settings
 from stt_platform.store.intake import registrations
@@ -51,7 +51,9 @@ def _check(through: str | None, sermons: tuple[str, ...], known: dict) -> None:
         raise click.ClickException(f"--through {through!r}: there is no such asset; choose one of {', '.join(choices)}")
     for sermon in sermons:
         if sermon not in known:
-            raise click.ClickException(f"--sermon {sermon!r}: not here; `stt query 'select sermon from sermons'` lists them")
+            raise click.ClickException(
+                f"--sermon {sermon!r}: not here; `stt query 'select sermon from sermons'` lists them"
+            )
 
 
 def _run_with_progress(

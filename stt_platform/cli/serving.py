@@ -11,7 +11,14 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from stt_platform.instance import dagster_command, dagster_home, open_instance, start_daemon, start_process, stop_process
+from stt_platform.instance import (
+    dagster_command,
+    dagster_home,
+    open_instance,
+    start_daemon,
+    start_process,
+    stop_process,
+)
 from stt_platform.settings import Settings
 from stt_platform.store.metadata import MetadataStore
 
@@ -47,7 +54,9 @@ def serve_all(home: Path, settings: Settings, console: Console) -> int:
                         console.print(f"{name} ended with code {process.returncode}; starting it again", style="yellow")
                         processes[name] = programs[name]()
         except BlockingIOError as error:
-            raise click.ClickException("a daemon of this STT_HOME is running already: wait for `stt run` to end") from error
+            raise click.ClickException(
+                "a daemon of this STT_HOME is running already: wait for `stt run` to end"
+            ) from error
         finally:
             for process in processes.values():
                 stop_process(process)

@@ -131,5 +131,9 @@ def test_the_asset_links_to_the_listening_page(transcribed: Platform, page: Page
 def test_nothing_listens_beyond_this_machine(transcribed: Platform) -> None:
     ports = {int(url.rsplit(":", 1)[1]) for url in (transcribed.dagster, transcribed.listening)}
     listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    addresses = {fields[1].split(":")[0] for fields in listening if int(fields[1].split(":")[1], 16) in ports and fields[3] == "0A"}
+    addresses = {
+        fields[1].split(":")[0]
+        for fields in listening
+        if int(fields[1].split(":")[1], 16) in ports and fields[3] == "0A"
+    }
     assert addresses == {"0100007F"}

@@ -86,7 +86,7 @@ def test_a_demo_of_one_sermon_and_again(stt_home: Path) -> None:
 
 def test_a_recording_with_a_hostile_name_runs(stt_home: Path, talk: Path, tmp_path: Path) -> None:
     samples, rate_hz = sf.read(talk)
-    path = tmp_path / "2024-03-10 it's; $(touch x) \"a,b\" 🎤.wav"
+    path = tmp_path / '2024-03-10 it\'s; $(touch x) "a,b" 🎤.wav'
     sf.write(path, samples[: 6 * rate_hz], rate_hz)
     stt("ingest", str(path), home=stt_home)
     assert "1 of 1 sermons" in stt("run", "--through", "speech_chunks", home=stt_home).stdout

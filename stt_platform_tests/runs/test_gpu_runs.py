@@ -19,10 +19,21 @@ def test_three_runs_of_six_steps_and_one_killed_holder(stt_home: Path) -> None:
     held.mkdir()
     with open_instance(stt_home):
         pass
-    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "stt_platform_tests.runs.gpu_steps", "-j", "six_steps"]
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "job",
+        "execute",
+        "-m",
+        "stt_platform_tests.runs.gpu_steps",
+        "-j",
+        "six_steps",
+    ]
     logs = [(stt_home / f"run-{number}.log").open("wb") for number in range(RUNS)]
     runs = [
-        subprocess.Popen(command, env=environment(stt_home), stdout=log, stderr=log, start_new_session=True) for log in logs
+        subprocess.Popen(command, env=environment(stt_home), stdout=log, stderr=log, start_new_session=True)
+        for log in logs
     ]
     killed = _kill_one_holder(held)
     codes = [run.wait(timeout=240) for run in runs]

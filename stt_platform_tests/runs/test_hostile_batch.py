@@ -46,7 +46,7 @@ def batch(tmp_path: Path, talk: Path) -> Path:
         for _ in range(120):
             file.write(np.zeros(60 * 8_000, dtype="int16"))
     samples, rate_hz = sf.read(talk)
-    for day, name in enumerate(["a,b", "🎤", "x" * 230, "it's \"quoted\"\nand broken", "..", "a b"], start=10):
+    for day, name in enumerate(["a,b", "🎤", "x" * 230, 'it\'s "quoted"\nand broken', "..", "a b"], start=10):
         sf.write(folder / f"2024-01-{day} {name}.wav", samples[7 * rate_hz : 13 * rate_hz + day], rate_hz)
     return folder
 

@@ -44,7 +44,9 @@ def wait_for(what: str, look: Callable[[], object], patience_s: float) -> object
 
 def at_work_on_the_transcript(home: Path, sermon: str) -> bool:
     """Whether a living process makes the transcript: its folder has a temporary name with the process's number."""
-    made_by = [path.name.split(".")[-2].split("-")[0] for path in (home / "sermons" / sermon / "transcript").glob(".*.tmp")]
+    made_by = [
+        path.name.split(".")[-2].split("-")[0] for path in (home / "sermons" / sermon / "transcript").glob(".*.tmp")
+    ]
     return any(psutil.pid_exists(int(pid)) for pid in made_by)
 
 

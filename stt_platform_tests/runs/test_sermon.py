@@ -22,7 +22,8 @@ def test_recording_to_transcript(store: MetadataStore, ingested: str, instance: 
     assert (sermon["status"], sermon["reason"]) == ("accepted", None)
     assert abs(sermon["duration_s"] - 30) < 0.1
     text = " ".join(
-        row["text"] for row in store.query(
+        row["text"]
+        for row in store.query(
             "select text from transcripts join chunks using (chunk_id) order by start_sample"
         ).to_pylist()
     ).lower()
@@ -33,7 +34,9 @@ def test_recording_to_transcript(store: MetadataStore, ingested: str, instance: 
         exported, rate_hz = sf.read(store.home / chunk["path"])
         assert rate_hz == 16_000
         assert len(exported) == chunk["end_sample"] - chunk["start_sample"]
-    for row in store.query("select words, start_sample, end_sample from transcripts join chunks using (chunk_id)").to_pylist():
+    for row in store.query(
+        "select words, start_sample, end_sample from transcripts join chunks using (chunk_id)"
+    ).to_pylist():
         assert all(row["start_sample"] <= word["start_sample"] for word in row["words"])
         assert all(word["end_sample"] <= row["end_sample"] + 16_000 for word in row["words"])
 

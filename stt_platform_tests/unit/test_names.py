@@ -29,7 +29,9 @@ def test_sermon_key(title: str, taken: list[str], expected: str) -> None:
     assert is_sermon_key(key)
 
 
-@pytest.mark.parametrize("text", ["", "grace", "../2024-03-10--x", "2024-03-10--", "2024-03-10--a,b", "2024-03-10--A", "٢٠٢٤-03-10--x"])
+@pytest.mark.parametrize(
+    "text", ["", "grace", "../2024-03-10--x", "2024-03-10--", "2024-03-10--a,b", "2024-03-10--A", "٢٠٢٤-03-10--x"]
+)
 def test_not_a_sermon_key(text: str) -> None:
     assert not is_sermon_key(text)
 

@@ -8,11 +8,11 @@ import pytest
 import soundfile
 
 from stt_platform.audio.overview import (
-    NativeOverviewBuilder,
     BANDS,
     COLUMN_SAMPLES,
     FLOOR_DB,
     RATE_HZ,
+    NativeOverviewBuilder,
     Overview,
     OverviewBuilder,
     overview_of,

@@ -12,7 +12,11 @@ from stt_platform.speech.references import UnreadableReferences, read_references
     [
         ("s.txt", "In the\nbeginning\n", [("In the beginning", None, None)]),
         ("s.txt", " \n", []),
-        ("s.jsonl", '{"chunk_id": "ab", "manual_text": "Amen."}\n\n{"chunk_id": "cd", "manual_text": ""}\n', [("Amen.", "ab", None)]),
+        (
+            "s.jsonl",
+            '{"chunk_id": "ab", "manual_text": "Amen."}\n\n{"chunk_id": "cd", "manual_text": ""}\n',
+            [("Amen.", "ab", None)],
+        ),
         ("s.csv", 'chunk_id,text,transcriber\nab,"Grace, and peace",Ann\n', [("Grace, and peace", "ab", "Ann")]),
         ("s.csv", "\ufeffchunk_id,text\nab,hi\n", [("hi", "ab", None)]),
     ],

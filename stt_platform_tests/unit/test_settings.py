@@ -15,7 +15,7 @@ def test_defaults_are_the_seeds_numbers(stt_home: Path) -> None:
 
 
 def test_environment_over_file_over_profile(stt_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (stt_home / "settings.toml").write_text('[transcription]\nbeam_size = 3\n[chunking]\nmax_s = 25\n')
+    (stt_home / "settings.toml").write_text("[transcription]\nbeam_size = 3\n[chunking]\nmax_s = 25\n")
     monkeypatch.setenv("STT_CHUNKING__MAX_S", "24")
     settings = load_settings()
     assert settings.transcription.model == "whisper-tiny.en"

@@ -28,10 +28,7 @@ def collect_references(store: MetadataStore) -> Collected:
     A file in `STT_HOME/references` says which sermon it is for in its column `sermon`, by its `chunk_id`, or by its
     name (`<sermon key>.txt`).
     """
-    chunks = {
-        row["chunk_id"]: row["sermon"]
-        for row in store.query("select chunk_id, sermon from chunks").to_pylist()
-    }
+    chunks = {row["chunk_id"]: row["sermon"] for row in store.query("select chunk_id, sermon from chunks").to_pylist()}
     sermons = frozenset(registrations(store.home))
     rows: dict[str, list[dict]] = {_UNMATCHED: []}
     files = 0

@@ -118,9 +118,7 @@ def speech_chunks(work: StageWork) -> StageResult:
         **work.settings.vad.model_dump(),
         **work.settings.chunking.model_dump(),
     )
-    rows = [
-        {"sermon": work.sermon, "chunk_id": chunk_id(audio.digest, chunk), **asdict(chunk)} for chunk in chunks
-    ]
+    rows = [{"sermon": work.sermon, "chunk_id": chunk_id(audio.digest, chunk), **asdict(chunk)} for chunk in chunks]
     accepted_s = sum(c.end_sample - c.start_sample for c in chunks if c.status == "accepted") / SAMPLE_RATE_HZ
     facts = {
         "chunks": len(chunks),

@@ -48,7 +48,10 @@ def _picture(platform: Platform, output: StageOutput) -> bytes | None:
             rows = platform.store.query(_CHUNK_MARKS, [output.sermon]).to_pylist()
             marks = [
                 ChunkMark(
-                    row["start_sample"] / SAMPLE_RATE_HZ, row["end_sample"] / SAMPLE_RATE_HZ, row["status"], row["reason"]
+                    row["start_sample"] / SAMPLE_RATE_HZ,
+                    row["end_sample"] / SAMPLE_RATE_HZ,
+                    row["status"],
+                    row["reason"],
                 )
                 for row in rows
             ]

@@ -74,9 +74,7 @@ def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
     if not requests and not waiting:
         done = ",".join(f"{key}:{entry.version}" for key, entry in registrations(platform.home).items())
         if done and context.cursor != done:
-            return dg.SensorResult(
-                run_requests=[dg.RunRequest(run_key=None, job_name=after_sermons.name)], cursor=done
-            )
+            return dg.SensorResult(run_requests=[dg.RunRequest(run_key=None, job_name=after_sermons.name)], cursor=done)
     if not requests:
         return dg.SkipReason(f"every sermon has been started; {waiting} in progress")
     return dg.SensorResult(run_requests=requests)

@@ -59,7 +59,8 @@ def sermon_split(platform: Platform) -> dg.MaterializeResult:
         metadata={
             **{f"sermons in {split}": count for split, count in counts.items()},
             "pinned by hand": sum(row["pinned"] for row in rows),
-            "pins for sermons that are not here": ", ".join(sorted(set(pinned) - set(registrations(platform.home)))) or "–",
+            "pins for sermons that are not here": ", ".join(sorted(set(pinned) - set(registrations(platform.home))))
+            or "–",
             "splits": dg.MetadataValue.md(
                 "| sermon | split |\n|---|---|\n" + "\n".join(f"| {row['sermon']} | {row['split']} |" for row in rows)
             ),

@@ -78,7 +78,9 @@ class StageWork:
         """Hold the device of the settings for as long as the body runs; waiting and holding times are recorded."""
         name = device_name() if self.settings.transcription.device == "cuda" else "cpu"
         holder = f"{self.stage} of {self.sermon}"
-        with hold_device(name, holder=holder, on_wait=lambda who: self.log(f"waiting for {name}: held by {who}")) as lease:
+        with hold_device(
+            name, holder=holder, on_wait=lambda who: self.log(f"waiting for {name}: held by {who}")
+        ) as lease:
             yield
         self.timings_s["waited for the device"] = lease.waited_s
         self.timings_s["held the device"] = lease.held_s
