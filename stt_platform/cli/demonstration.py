@@ -10,7 +10,7 @@ from rich.table import Table
 from stt_platform.cli.running import run_sermons
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.demo.church import make_church
-from stt_platform.evaluation.wer import word_errors
+from stt_platform.evaluation.wer import normalise_english, word_errors
 from stt_platform.instance import open_instance
 from stt_platform.settings import load_settings
 from stt_platform.store.intake import ingest
@@ -77,11 +77,11 @@ def _print_word_errors(store: MetadataStore, console: Console) -> None:
     rows = store.query(_TEXTS).to_pylist()
     if not rows:
         return
-    table = Table("preacher", "sermons", "words", "WER", title="Word error rate against the known script")
+    table = Table("preacher", "sermons", "words", "WER", "WER, normalised", title="Word errors against the known script")
     by_speaker: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
         by_speaker.setdefault(row["speaker"] or "–", []).append((row["reference"], row["hypothesis"]))
     for speaker, pairs in [*sorted(by_speaker.items()), ("all", [(r["reference"], r["hypothesis"]) for r in rows])]:
-        errors = word_errors(pairs)
-        table.add_row(speaker, str(len(pairs)), str(errors.reference_words), f"{errors.wer:.1%}")
+        raw, normalised = word_errors(pairs), word_errors(pairs, normalise=normalise_english)
+        table.add_row(speaker, str(len(pairs)), str(raw.reference_words), f"{raw.wer:.1%}", f"{normalised.wer:.1%}")
     console.print(table)

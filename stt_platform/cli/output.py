@@ -6,7 +6,7 @@ import sys
 import pyarrow as pa
 import pyarrow.csv
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 _CELL_LENGTH = 100
 
@@ -22,7 +22,7 @@ def print_table(rows: pa.Table, output: str, console: Console) -> None:
             rows = rows.set_column(rows.column_names.index(name), name, texts)
         pyarrow.csv.write_csv(rows, sys.stdout.buffer)
     else:
-        table = Table(*rows.column_names)
+        table = Table(*(Column(name, overflow="fold") for name in rows.column_names))
         for row in rows.to_pylist():
             table.add_row(*(_cell(value) for value in row.values()))
         console.print(table)

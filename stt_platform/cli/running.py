@@ -80,5 +80,7 @@ def _run_with_progress(
 def materialize_over_all(home: Path, instance: dg.DagsterInstance) -> None:
     """Materialise the assets that look at all sermons together, in this process: they take a moment."""
     defs.resolve_job_def("after_sermons").execute_in_process(
-        instance=instance, resources={"platform": Platform(home_folder=str(home))}
+        instance=instance,
+        resources={"platform": Platform(home_folder=str(home))},
+        run_config={"loggers": {"console": {"config": {"log_level": "WARNING"}}}},
     )

@@ -106,16 +106,18 @@ def test_a_file_in_the_inbox_ends_as_a_transcript(transcribed: Platform) -> None
 
 
 def test_the_asset_page_shows_the_picture(transcribed: Platform, page: Page) -> None:
-    page.goto(f"{transcribed.dagster}/assets/speech_chunks?partition={SERMON}")
+    page.goto(f"{transcribed.dagster}/assets/speech_chunks?view=partitions&partition={SERMON}")
+    expect(page.get_by_text("speech percent").first).to_be_visible(timeout=60_000)
+    page.get_by_text("Show Markdown").first.click()
     picture = page.locator("img[src^='data:image/png;base64,']").first
-    expect(picture).to_be_visible(timeout=60_000)
-    expect(page.get_by_text("speech percent").first).to_be_visible()
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") > 600
     ARTEFACTS.mkdir(exist_ok=True)
     page.screenshot(path=ARTEFACTS / "asset.png")
 
 
 def test_the_asset_graph_names_every_stage(transcribed: Platform, page: Page) -> None:
-    page.goto(f"{transcribed.dagster}/asset-groups")
+    page.goto(f"{transcribed.dagster}/locations/stt_platform/asset-groups/sermons/lineage")
     for asset in ("recording", "standard_audio", "speech_chunks", "training_chunks", "transcript", "sermon_split"):
         expect(page.get_by_text(asset, exact=True).first).to_be_visible(timeout=60_000)
     ARTEFACTS.mkdir(exist_ok=True)

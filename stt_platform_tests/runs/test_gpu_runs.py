@@ -1,5 +1,6 @@
 """The device in real runs: three at once, one holder killed; nobody overlaps, nobody waits for the dead."""
 
+import itertools
 import json
 import os
 import signal
@@ -39,7 +40,7 @@ def test_three_runs_of_six_steps_and_one_killed_holder(stt_home: Path) -> None:
     codes = [run.wait(timeout=240) for run in runs]
     intervals = sorted(tuple(json.loads(path.read_text())) for path in held.glob("*.json"))
     assert len(intervals) == RUNS * STEPS - 1
-    for (_, end), (start, _) in zip(intervals, intervals[1:], strict=False):
+    for (_, end), (start, _) in itertools.pairwise(intervals):
         assert end <= start
     assert not (held / killed).with_suffix(".json").exists()
     with open_instance(stt_home) as instance:

@@ -1,6 +1,5 @@
 """The inbox: whole files are taken, growing ones are left, and the sensors start what is due."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -119,4 +118,4 @@ def test_a_removed_sermon_leaves_nothing_behind(
         assert store.query(f"select * from {table}").num_rows == 0
     with pytest.raises(KeyError, match=ingested):
         remove_sermon(store, ingested)
-    assert os.listdir(store.home / "sermons") == [".intake.lock"]
+    assert [path.name for path in (store.home / "sermons").iterdir()] == [".intake.lock"]

@@ -53,7 +53,7 @@ def test_every_model_is_pinned() -> None:
 
 
 def test_an_unknown_model_names_those_there_are() -> None:
-    with pytest.raises(ModelMissing, match="whisper-tiny.en"):
+    with pytest.raises(ModelMissing, match=r"whisper-tiny\.en"):
         model("whisper-huge")
 
 

@@ -9,6 +9,7 @@ import dagster as dg
 from stt_platform.audio.overview import Overview
 from stt_platform.audio.pictures import ChunkMark, sermon_picture
 from stt_platform.defs.platform import Platform
+from stt_platform.listening.addresses import sermon_address
 from stt_platform.settings import SAMPLE_RATE_HZ
 from stt_platform.store.stages import StageOutput, current_stage
 
@@ -19,21 +20,18 @@ _CHUNK_MARKS = "select start_sample, end_sample, status, reason from chunks wher
 
 def sermon_metadata(platform: Platform, output: StageOutput, timings_s: Mapping[str, float]) -> dict[str, Any]:
     """Metadata of one materialisation; `output.facts` become numbers, the tables a preview."""
-    metadata: dict[str, Any] = {
-        "status": output.status,
-        "reason": output.reason or "–",
-        "listen": dg.MetadataValue.url(
-            f"http://127.0.0.1:{platform.settings.ui.listening_port}/sermon/{output.sermon}"
-        ),
-        "was already up to date": output.reused,
-        **{name.replace("_", " "): value for name, value in output.facts.items()},
-        **{f"{name} (s)": round(seconds, 3) for name, seconds in timings_s.items()},
-    }
+    metadata: dict[str, Any] = {"status": output.status, "reason": output.reason or "–"}
     picture = _picture(platform, output)
     if picture:
         metadata["picture"] = dg.MetadataValue.md(
             f"![waveform and spectrogram](data:image/png;base64,{base64.b64encode(picture).decode()})"
         )
+    metadata |= {
+        "listen": dg.MetadataValue.url(sermon_address(output.sermon, platform.settings.ui.listening_port)),
+        "was already up to date": output.reused,
+        **{name.replace("_", " "): value for name, value in output.facts.items()},
+        **{f"{name} (s)": round(seconds, 3) for name, seconds in timings_s.items()},
+    }
     for table in output.tables:
         rows = platform.store.read(table, output.sermon)
         metadata["dagster/partition_row_count"] = rows.num_rows

@@ -192,7 +192,7 @@ def _run_stage(
     timings_s: dict[str, float] = {}
 
     def make(folder: Path) -> StageResult:
-        for name, output in inputs.items():
+        for output in inputs.values():
             if not output.accepted:
                 return StageResult("rejected", output.reason, tables={table: [] for table in stage.tables})
         return stage.recipe(
