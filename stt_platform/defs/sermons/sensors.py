@@ -24,9 +24,13 @@ _UNFINISHED_RUNS = [
 _MAX_RUNS_PER_LOOK = 50
 
 
-@dg.sensor(minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    description="Takes in recordings that are put into `STT_HOME/inbox`, once they are whole.",
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
 def inbox(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
-    """Takes in recordings that are put into `STT_HOME/inbox`, once they are whole."""
+    """Adds partitions only: `new_sermons` starts the runs, whatever way a sermon came in."""
     taken = list(take_from_inbox(platform.store, platform.settings.inbox))
     for entry in taken:
         context.log.info(f"{entry.path}: {entry.message}")
@@ -40,16 +44,17 @@ def inbox(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorR
 
 
 @dg.sensor(
+    description=(
+        "Starts the stages of every sermon that has no transcript yet, once for each version of its recording. "
+        "One whose run failed is not started again by itself: look at the run, then start it with a click or with "
+        "`stt run`. Changed settings do not redo old sermons by themselves either."
+    ),
     jobs=[sermon_to_transcript, after_sermons],
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
-    """Starts the stages of every sermon that has no transcript yet, once for each version of its recording.
-
-    A sermon whose run failed is not started again by itself: look at the run, then start it with a click or with
-    `stt run`. Changed settings do not redo old sermons by themselves either.
-    """
+    """Compares recipes with outputs, so it needs no cursor to know what is missing."""
     busy = partitions_in_progress(context.instance)
     settings = platform.settings
     requests: list[dg.RunRequest] = []
