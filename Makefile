@@ -32,7 +32,7 @@ ui: setup ## Dagster web UI on 127.0.0.1:3000, listening page on 127.0.0.1:3001
 
 test: setup ## All tests: unit, runs, e2e
 	tools/chromium.sh
-	$(PYTEST)
+	$(PYTEST) --numprocesses 3 --dist loadfile
 
 lint: setup ## Style and imports
 	$(VENV)/bin/ruff check .

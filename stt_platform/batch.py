@@ -1,8 +1,10 @@
 """Running stages of many sermons on the instance: one backfill, its progress, and what came of it."""
 
+import datetime
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +14,13 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.utils import make_new_backfill_id
 
 from stt_platform.defs.sermons.partitions import sermon_partitions
-from stt_platform.defs.sermons.sensors import partitions_in_progress
+from stt_platform.defs.sermons.sensors import UNFINISHED_RUNS, partitions_in_progress
 from stt_platform.defs.sermons.stage import plan
-from stt_platform.instance import running_daemon
-from stt_platform.settings import Settings
+from stt_platform.instance import daemon_is_alive, running_daemon
+from stt_platform.settings import PlatformError, Settings, load_settings
 from stt_platform.store.stages import current_output, stage_folder
 
 _POLL_S = 0.5
-_BACKFILL_TAG = "dagster/backfill"
 _PARTITION_TAG = "dagster/partition"
 
 
@@ -36,10 +37,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What came of a batch: runs that failed, by sermon, with the run's id."""
+    """What came of a batch: runs that failed, by sermon, with the run's id, and what is out of date again.
+
+    `stale` holds sermons whose run went well while a setting or the recording changed.
+    """
 
     sermons: tuple[str, ...]
     failed: dict[str, str]
+    stale: tuple[str, ...]
 
 
 def stale_stages(home: Path, settings: Settings, sermons: Sequence[str], through: str | None) -> dict[str, list[str]]:
@@ -60,48 +65,85 @@ def run_batch(
     Sermons that a run is at work on already are waited for, not started twice. The request comes before the daemon:
     one that starts looks for backfills at once, and then every half minute.
     """
+    started_at = datetime.datetime.now(tz=datetime.UTC)
     busy = partitions_in_progress(instance) & set(plans)
     mine = {sermon: stages for sermon, stages in plans.items() if sermon not in busy}
+    before = {run.run_id for run in _unfinished(instance, plans)}
     backfill_id = request_backfill(instance, mine, title=f"stt run, {len(mine)} sermons") if mine else None
-    with running_daemon(home, instance):
-        return _wait(home, settings, instance, plans, frozenset(mine), backfill_id, on_progress)
+    with ExitStack() as daemon:
+        daemon.enter_context(running_daemon(home, instance))
+        left = dict(plans)
+        at_work: frozenset[str] = frozenset()
+        while True:
+            busy = partitions_in_progress(instance) & set(plans)
+            at_work_before, at_work = at_work, _at_work(instance) & set(plans)
+            for sermon in sorted(at_work | at_work_before):
+                left[sermon] = _still_stale(home, settings, sermon, plans[sermon])
+            on_progress(_progress(home, plans, left, busy, at_work))
+            if not busy:
+                break
+            if backfill_id and not at_work:
+                _raise_if_backfill_failed(instance, backfill_id)
+            if not daemon_is_alive(home):
+                # Another command's, which has ended, or one that died.
+                daemon.enter_context(running_daemon(home, instance))
+            time.sleep(_POLL_S)
+    return _result(home, instance, plans, before, started_at)
 
 
-def _wait(
+def _unfinished(instance: dg.DagsterInstance, plans: Collection[str]) -> list[dg.DagsterRun]:
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED_RUNS))
+    return [run for run in runs if run.tags.get(_PARTITION_TAG) in plans]
+
+
+def _at_work(instance: dg.DagsterInstance) -> frozenset[str]:
+    runs = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    return frozenset(run.tags.get(_PARTITION_TAG, "") for run in runs)
+
+
+def _still_stale(home: Path, settings: Settings, sermon: str, stages: list[str]) -> list[str]:
+    try:
+        stale = plan(home, settings, sermon, stages[-1])
+    except KeyError:
+        # Removed in the meantime.
+        return []
+    return [stage for stage in stages if stage in stale]
+
+
+def _progress(
+    home: Path, plans: dict[str, list[str]], left: dict[str, list[str]], busy: frozenset[str], at_work: frozenset[str]
+) -> Progress:
+    total = sum(len(stages) for stages in plans.values())
+    return Progress(
+        stages_done=total - sum(len(stages) for stages in left.values()),
+        stages_total=total,
+        sermons_done=len(plans) - len(busy),
+        sermons_total=len(plans),
+        now=_now(home, left, at_work),
+    )
+
+
+def _result(
     home: Path,
-    settings: Settings,
     instance: dg.DagsterInstance,
     plans: dict[str, list[str]],
-    mine: frozenset[str],
-    backfill_id: str | None,
-    on_progress: Callable[[Progress], None],
+    before: set[str],
+    started_at: datetime.datetime,
 ) -> BatchResult:
-    total = sum(len(stages) for stages in plans.values())
-    while True:
-        left = {
-            sermon: [stage for stage in stages if stage in plan(home, settings, sermon, stages[-1])]
-            for sermon, stages in plans.items()
-        }
-        runs = instance.get_runs(dg.RunsFilter(tags={_BACKFILL_TAG: backfill_id})) if backfill_id else []
-        finished = {run.tags[_PARTITION_TAG]: run for run in runs if run.is_finished}
-        done = [s for s, stages in left.items() if not stages or s in finished]
-        on_progress(
-            Progress(
-                stages_done=total - sum(len(stages) for stages in left.values()),
-                stages_total=total,
-                sermons_done=len(done),
-                sermons_total=len(plans),
-                now=_now(home, left, partitions_in_progress(instance)),
-            )
-        )
-        still_busy = partitions_in_progress(instance) & set(plans)
-        if not still_busy and all(sermon in finished for sermon in mine):
-            break
-        if backfill_id and not still_busy:
-            _raise_if_backfill_failed(instance, backfill_id)
-        time.sleep(_POLL_S)
-    failed = {sermon: run.run_id for sermon, run in sorted(finished.items()) if left[sermon]}
-    return BatchResult(tuple(plans), failed)
+    # Newest first; a retry that succeeded makes good what failed before it.
+    runs = list(instance.get_runs(dg.RunsFilter(created_after=started_at)))
+    runs += instance.get_runs(dg.RunsFilter(run_ids=sorted(before))) if before else []
+    latest: dict[str, dg.DagsterRun] = {}
+    for run in runs:
+        latest.setdefault(run.tags.get(_PARTITION_TAG, ""), run)
+    failed = {
+        sermon: run.run_id
+        for sermon, run in sorted(latest.items())
+        if sermon in plans and run.status != dg.DagsterRunStatus.SUCCESS
+    }
+    settings = load_settings(home)
+    stale = [s for s, stages in plans.items() if s not in failed and _still_stale(home, settings, s, stages)]
+    return BatchResult(tuple(plans), failed, tuple(stale))
 
 
 def request_backfill(instance: dg.DagsterInstance, plans: dict[str, list[str]], title: str) -> str:
@@ -134,7 +176,7 @@ def request_backfill(instance: dg.DagsterInstance, plans: dict[str, list[str]], 
 def _raise_if_backfill_failed(instance: dg.DagsterInstance, backfill_id: str) -> None:
     backfill = instance.get_backfill(backfill_id)
     if backfill and backfill.status in (BulkActionStatus.FAILED, BulkActionStatus.CANCELED):
-        raise RuntimeError(f"the backfill {backfill_id} ended as {backfill.status.value}; see the page Runs of the UI")
+        raise PlatformError(f"the backfill {backfill_id} ended as {backfill.status.value}; see the page Runs of the UI")
 
 
 def _now(home: Path, left: dict[str, list[str]], busy: frozenset[str]) -> str:

@@ -13,13 +13,13 @@ import dagster as dg
 from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.execution.plan.plan import ExecutionPlan
 
-from stt_platform.launcher import sign_of_life
+from stt_platform.launcher import give_sign_of_life
 
 _PRELOAD = ["stt_platform.step_process", "stt_platform.definitions"]
 
 
 class _WatchedExecutor(dg.Executor):
-    """An executor that holds the run's sign of life while the one inside it works."""
+    """An executor that gives the run's sign of life, and leaves the work to the one inside it."""
 
     def __init__(self, inner: dg.Executor):
         self._inner = inner
@@ -35,8 +35,8 @@ class _WatchedExecutor(dg.Executor):
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
-        with sign_of_life(plan_context.instance, plan_context.run_id):
-            yield from self._inner.execute(plan_context, execution_plan)
+        give_sign_of_life(plan_context.instance, plan_context.run_id)
+        yield from self._inner.execute(plan_context, execution_plan)
 
 
 @dg.executor(

@@ -5,14 +5,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 
 from stt_platform.files import write_atomically
-from stt_platform.settings import repository
+from stt_platform.settings import PlatformError, repository
 
 _DAEMON_START_S = 90
 
@@ -77,30 +77,39 @@ def daemon_is_alive(home: Path) -> bool:
     return False
 
 
-def start_daemon(home: Path, instance: dg.DagsterInstance) -> subprocess.Popen:
+def start_daemon(home: Path, instance: dg.DagsterInstance, *, sensors: bool = True) -> subprocess.Popen:
     """Start the daemon as a process of its own. Raises `BlockingIOError` when one lives already.
 
-    Its log is `dagster/logs/daemon.log`.
+    Without `sensors` it works on what is asked of it and starts nothing by itself. Its log is
+    `dagster/logs/daemon.log`.
     """
     lock = _daemon_lock(home)
     try:
         instance.wipe_daemon_heartbeats()
-        return start_process(dagster_command("dagster-daemon", "run"), home, "daemon", pass_fds=(lock,))
+        variables = {} if sensors else {"STT_SENSORS": "false"}
+        return start_process(dagster_command("dagster-daemon", "run"), home, "daemon", variables, pass_fds=(lock,))
     finally:
         os.close(lock)
 
 
-def start_process(command: list[str], home: Path, name: str, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen:
+def start_process(
+    command: list[str],
+    home: Path,
+    name: str,
+    variables: Mapping[str, str] | None = None,
+    pass_fds: tuple[int, ...] = (),
+) -> subprocess.Popen:
     """Start a program of the platform in the background, with its log in `dagster/logs`.
 
-    It is in a session of its own, so that Ctrl-C reaches the caller only, who then stops things in order.
+    It is in a session of its own, so that Ctrl-C reaches the caller only, who then stops things in order; when the
+    caller dies it ends too.
     """
     logs = dagster_home(home) / "logs"
     logs.mkdir(exist_ok=True)
     with (logs / f"{name}.log").open("ab") as log:
         return subprocess.Popen(
-            command,
-            env=environment(home),
+            [sys.executable, "-m", "stt_platform.with_parent", *command],
+            env={**environment(home), **(variables or {})},
             cwd=repository(),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -122,9 +131,12 @@ def stop_process(process: subprocess.Popen, patience_s: float = 30) -> None:
 
 @contextmanager
 def running_daemon(home: Path, instance: dg.DagsterInstance) -> Iterator[None]:
-    """Make sure that a daemon works on the queue: the one that is there, else one for as long as the body runs."""
+    """Make sure that a daemon works on the queue: the one that is there, else one for as long as the body runs.
+
+    Ours starts nothing by itself: what it would start might not be over when the body is.
+    """
     try:
-        process = start_daemon(home, instance)
+        process = start_daemon(home, instance, sensors=False)
     except BlockingIOError:
         yield
         return
@@ -139,7 +151,7 @@ def _wait_until_at_work(instance: dg.DagsterInstance, process: subprocess.Popen,
     deadline = time.monotonic() + _DAEMON_START_S
     while not instance.get_daemon_heartbeats():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the Dagster daemon did not start; see {home / 'dagster' / 'logs' / 'daemon.log'}")
+            raise PlatformError(f"the Dagster daemon did not start; see {home / 'dagster' / 'logs' / 'daemon.log'}")
         time.sleep(0.2)
 
 

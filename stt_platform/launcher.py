@@ -9,8 +9,7 @@ process numbers, which lie after sleep and reboot, play no part.
 import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from dagster import DagsterInstance, DagsterRun
@@ -25,18 +24,17 @@ def _lock_path(instance: DagsterInstance, run_id: str) -> Path:
     return Path(instance.root_directory) / "run_workers" / f"{run_id}.lock"
 
 
-@contextmanager
-def sign_of_life(instance: DagsterInstance, run_id: str) -> Iterator[None]:
-    """Hold the lock that says the worker of `run_id` lives. For the run worker's process."""
+def give_sign_of_life(instance: DagsterInstance, run_id: str) -> None:
+    """Hold the lock that says the worker of `run_id` lives, until this process ends. For the run worker's process.
+
+    To its very end, because the run is reported as over after the executor has returned.
+    """
     path = _lock_path(instance, run_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-        path.unlink(missing_ok=True)
-    finally:
-        os.close(descriptor)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    # Unlike atexit, this runs in the children of multiprocessing too, which run workers are.
+    Finalize(None, path.unlink, kwargs={"missing_ok": True}, exitpriority=0)
 
 
 def worker_status(instance: DagsterInstance, run_id: str) -> CheckRunHealthResult:

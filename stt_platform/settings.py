@@ -12,10 +12,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as PydanticSettingsError
 
 _PROFILES = Path(__file__).parent / "models" / "profiles.toml"
 SAMPLE_RATE_HZ = 16_000
 """What Whisper, Silero and every stage after `standard_audio` work at."""
+
+
+class PlatformError(RuntimeError):
+    """Something that a user can mend: says what is wrong and what to do."""
 
 
 class SettingsError(ValueError):
@@ -133,6 +138,7 @@ class Settings(BaseSettings):
     profile: str = Field(
         "embedded", description="embedded (CPU, packaged weights) or workstation (the seed's models on CUDA)"
     )
+    sensors: bool = Field(True, description="whether new recordings are worked on by themselves while a daemon runs")
     vad: VadSettings = VadSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     transcription: TranscriptionSettings = TranscriptionSettings()
@@ -174,12 +180,14 @@ def load_settings(at: Path | None = None) -> Settings:
     written: dict[str, Any] = {}
     if path.exists():
         try:
-            written = tomllib.loads(path.read_text(encoding="utf-8"))
+            written = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path} is not readable as TOML: {error}") from error
     profile = os.environ.get("STT_PROFILE") or written.get("profile") or Settings.model_fields["profile"].default
     try:
         return Settings(**_merge(_profile_values(str(profile)), written))
+    except PydanticSettingsError as error:
+        raise SettingsError(f"an STT_… environment variable cannot be used: {error}") from error
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (got {problem.get('input')!r})"

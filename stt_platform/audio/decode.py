@@ -164,6 +164,17 @@ class BlockStream(Iterator[np.ndarray]):
     def _decode(self) -> Iterator[np.ndarray]:
         import av
 
+        try:
+            yield from self._resampled()
+        except UnreadableMedia:
+            raise
+        except (av.error.FFmpegError, ValueError) as error:
+            # A damaged header can promise a format that the resampler refuses.
+            raise UnreadableMedia(self._path, "is damaged: its sound cannot be decoded") from error
+
+    def _resampled(self) -> Iterator[np.ndarray]:
+        import av
+
         resampler, source = None, None
         for frame in self._frames():
             if resampler is None:

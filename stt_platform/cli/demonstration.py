@@ -77,7 +77,9 @@ def _print_word_errors(store: MetadataStore, console: Console) -> None:
     rows = store.query(_TEXTS).to_pylist()
     if not rows:
         return
-    table = Table("preacher", "sermons", "words", "WER", "WER, normalised", title="Word errors against the known script")
+    table = Table(
+        "preacher", "sermons", "words", "WER", "WER, normalised", title="Word errors against the known script"
+    )
     by_speaker: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
         by_speaker.setdefault(row["speaker"] or "–", []).append((row["reference"], row["hypothesis"]))

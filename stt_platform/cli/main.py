@@ -1,15 +1,16 @@
 """The commands of `stt`. Each is a few calls; what they print is for a volunteer."""
 
+import signal
 import sys
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from stt_platform.settings import SettingsError, home, load_settings
+from stt_platform.settings import PlatformError, SettingsError, home, load_settings
 from stt_platform.store.metadata import MetadataStore
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 class _Cli(click.Group):
@@ -17,16 +18,20 @@ class _Cli(click.Group):
 
     def invoke(self, context: click.Context):
         from stt_platform.models.registry import ModelMissing
+        from stt_platform.store.metadata import DamagedFragmentError
 
         try:
             return super().invoke(context)
-        except (SettingsError, ModelMissing) as error:
+        except (SettingsError, ModelMissing, DamagedFragmentError, PlatformError) as error:
             raise click.ClickException(str(error)) from error
 
 
 @click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Turns a church's sermon recordings into speech and translation models."""
+    # As after Ctrl-C, what was started is stopped in order when a terminal is closed.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
 
 
 @main.command()

@@ -1,5 +1,7 @@
 """`stt remove`: a sermon goes, with all that was made from it."""
 
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
@@ -8,21 +10,38 @@ from rich.console import Console
 from stt_platform.cli.running import materialize_over_all
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.instance import open_instance
-from stt_platform.store.intake import remove_sermon
+from stt_platform.settings import load_settings
+from stt_platform.store.intake import registration, remove_sermon
 from stt_platform.store.metadata import MetadataStore
 
 
 def remove_sermons(home: Path, keys: tuple[str, ...], console: Console) -> None:
-    """Remove files, rows, the partition, and the runs that worked on it. Raises KeyError for one that is not here."""
+    """Remove files, rows, the partition, and the runs that worked on it.
+
+    Raises KeyError for one that is not here or is being worked on, before anything is removed.
+    """
     store = MetadataStore(home)
     with open_instance(home) as instance:
+        partitions = set(instance.get_dynamic_partitions(sermon_partitions.name))
+        runs_of = {key: instance.get_runs(dg.RunsFilter(tags={"dagster/partition": key})) for key in keys}
         for key in keys:
-            runs = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": key}))
-            if any(not run.is_finished for run in runs):
+            if key not in partitions and registration(home, key) is None:
+                raise KeyError(f"there is no sermon {key!r}; `stt query 'select sermon from sermons'` lists them")
+            if any(not run.is_finished for run in runs_of[key]):
                 raise KeyError(f"{key} is being worked on; stop its run in the UI first, or wait")
-            remove_sermon(store, key)
+        for key in keys:
             instance.delete_dynamic_partition(sermon_partitions.name, key)
-            for run in runs:
-                instance.delete_run(run.run_id)
+            for run in runs_of[key]:
+                _forget_run(instance, run.run_id)
+            with suppress(KeyError):
+                remove_sermon(store, key)
             console.print(f"{key} is removed", markup=False)
-        materialize_over_all(home, instance)
+        materialize_over_all(home, load_settings(home), instance)
+
+
+def _forget_run(instance: dg.DagsterInstance, run_id: str) -> None:
+    instance.delete_run(run_id)
+    folder = Path(instance.root_directory)
+    shutil.rmtree(folder / "storage" / run_id, ignore_errors=True)
+    for path in (folder / "history" / "runs").glob(f"{run_id}.db*"):
+        path.unlink(missing_ok=True)

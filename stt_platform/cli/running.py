@@ -1,5 +1,6 @@
 """`stt run`: what is out of date, with a progress bar, and in the end what became of it."""
 
+import os
 from pathlib import Path
 
 import click
@@ -10,13 +11,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stt_platform import batch
 from stt_platform.definitions import defs
 from stt_platform.defs.platform import Platform
+from stt_platform.defs.sermons.fingerprint import over_all_fingerprint
 from stt_platform.defs.sermons.stage import SERMON_STAGES
-from stt_platform.instance import open_instance
-from stt_platform.settings import Settings
+from stt_platform.files import write_atomically
+from stt_platform.instance import daemon_is_alive, open_instance
+from stt_platform.settings import Settings, settings_file
 from stt_platform.store.intake import registrations
 from stt_platform.store.metadata import MetadataStore
 
 _OVER_ALL = ("sermon_split", "references")
+_FINGERPRINT = "over_all.sha256"
+_DECIDING = ("STT_VAD__", "STT_CHUNKING__", "STT_TRANSCRIPTION__")
 
 
 def run_sermons(
@@ -26,23 +31,47 @@ def run_sermons(
     known = registrations(home)
     _check(through, sermons, known)
     chosen = list(sermons) or list(known)
-    last = None if through in _OVER_ALL else through
-    plans = batch.stale_stages(home, settings, chosen, last)
-    if not plans:
-        console.print(f"Nothing to do: {len(chosen)} sermons are up to date.")
-        return 0
+    plans = batch.stale_stages(home, settings, chosen, None if through in _OVER_ALL else through)
     with open_instance(home) as instance:
-        result = _run_with_progress(home, settings, instance, plans, console)
-        if through is None or through in _OVER_ALL:
-            materialize_over_all(home, instance)
+        over_all = through in _OVER_ALL or (through is None and _over_all_is_due(home, settings))
+        if not plans and not over_all:
+            console.print(f"Nothing to do: {len(chosen)} sermons are up to date.")
+            return 0
+        code = _run_plans(home, settings, instance, plans, console) if plans else 0
+        if over_all or through is None:
+            materialize_over_all(home, settings, instance)
     MetadataStore(home).refresh_catalog()
+    return code
+
+
+def _run_plans(
+    home: Path, settings: Settings, instance: dg.DagsterInstance, plans: dict[str, list[str]], console: Console
+) -> int:
+    _refuse_settings_that_a_running_platform_does_not_have(home)
+    result = _run_with_progress(home, settings, instance, plans, console)
     for sermon, reason in batch.rejections(home, result.sermons, list(SERMON_STAGES)).items():
         console.print(f"{sermon} is rejected: {reason}", style="yellow", markup=False)
     for sermon, run_id in result.failed.items():
         console.print(f"{sermon} failed: see run {run_id} in the UI (`make ui`)", style="red", markup=False)
-    done = len(result.sermons) - len(result.failed)
+    if result.stale:
+        console.print(f"{len(result.stale)} sermons are out of date again: settings changed meanwhile; run it again.")
+    done = len(result.sermons) - len(result.failed) - len(result.stale)
     console.print(f"{done} of {len(result.sermons)} sermons are up to date now.")
     return 1 if result.failed else 0
+
+
+def _refuse_settings_that_a_running_platform_does_not_have(home: Path) -> None:
+    here = sorted(name for name in os.environ if name == "STT_PROFILE" or name.startswith(_DECIDING))
+    if here and daemon_is_alive(home):
+        raise click.ClickException(
+            f"{', '.join(here)} is set here, but the platform that is running (`make ui`, or another `stt run`) has "
+            f"settings of its own: write it into {settings_file(home)}, or stop the other first"
+        )
+
+
+def _over_all_is_due(home: Path, settings: Settings) -> bool:
+    done = home / "dagster" / _FINGERPRINT
+    return not done.exists() or done.read_text(encoding="utf-8") != over_all_fingerprint(home, settings)
 
 
 def _check(through: str | None, sermons: tuple[str, ...], known: dict) -> None:
@@ -77,10 +106,15 @@ def _run_with_progress(
         return batch.run_batch(home, settings, instance, plans, show)
 
 
-def materialize_over_all(home: Path, instance: dg.DagsterInstance) -> None:
+def materialize_over_all(home: Path, settings: Settings, instance: dg.DagsterInstance) -> None:
     """Materialise the assets that look at all sermons together, in this process: they take a moment."""
-    defs.resolve_job_def("after_sermons").execute_in_process(
-        instance=instance,
-        resources={"platform": Platform(home_folder=str(home))},
-        run_config={"loggers": {"console": {"config": {"log_level": "WARNING"}}}},
-    )
+    fingerprint = over_all_fingerprint(home, settings)
+    try:
+        defs.resolve_job_def("after_sermons").execute_in_process(
+            instance=instance,
+            resources={"platform": Platform(home_folder=str(home))},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    except dg.Failure as failure:
+        raise click.ClickException(failure.description or str(failure)) from failure
+    write_atomically(home / "dagster" / _FINGERPRINT, fingerprint.encode())

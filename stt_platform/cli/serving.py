@@ -33,7 +33,7 @@ def serve_all(home: Path, settings: Settings, console: Console) -> int:
     (home / "inbox").mkdir(parents=True, exist_ok=True)
     MetadataStore(home).refresh_catalog()
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     with open_instance(home) as instance:
         webserver = dagster_command("dagster-webserver", "-h", _HOST, "-p", str(settings.ui.dagster_port))

@@ -6,12 +6,13 @@ file becomes a sermon too, so that its reason is seen where people look.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -42,12 +43,17 @@ RECORDING_SUFFIXES = frozenset(
     ]
 )
 REFERENCE_SUFFIXES = frozenset([".txt", ".jsonl", ".csv"])
+INBOX_SOURCE = "inbox/"
 _REGISTRATION = "sermon.json"
 
 
 @dataclass(frozen=True)
 class Registration:
-    """What is known of a sermon before any stage has run. `version` counts the contents its file has had."""
+    """What is known of a sermon before any stage has run. `version` counts the contents its file has had.
+
+    `source` is where it came from, for people; `source_id` identifies that place exactly, whatever its name is made
+    of. `date_is_known` says that the date was given, or stood in the file's name or tags.
+    """
 
     sermon: str
     title: str
@@ -57,6 +63,8 @@ class Registration:
     sha256: str
     version: int
     original: str
+    source_id: str
+    date_is_known: bool
 
     def original_path(self, home: Path) -> Path:
         """The platform's own copy of the recording, as it came."""
@@ -131,16 +139,16 @@ def ingest(
     """
     files = list(find_recordings(paths))
     references = [path for path in files if path.suffix.lower() in REFERENCE_SUFFIXES]
-    for path in files:
-        if path.suffix.lower() in REFERENCE_SUFFIXES:
-            continue
+    recordings = [path for path in files if path.suffix.lower() not in REFERENCE_SUFFIXES]
+    for path in [*recordings, *references]:
         try:
-            yield _ingest_one(store, path, title=title, speaker=speaker, date=date, source=printable(source_of(path)))
+            if path in references:
+                yield _attach_reference(store, path, source=source_of(path))
+            else:
+                yield _ingest_one(store, path, title=title, speaker=speaker, date=date, source=source_of(path))
         except (OSError, IntakeRefused) as error:
             reason = f"{error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
             yield Intake(printable(str(path)), "refused", f"refused: {reason}")
-    for path in references:
-        yield _attach_reference(store, path, source=printable(source_of(path)))
 
 
 def _ingest_one(
@@ -158,16 +166,42 @@ def _ingest_one(
         sha256 = sha256_of(path)
         for entry in known.values():
             if entry.sha256 == sha256:
+                # Again, in case the power went between the file and the row.
+                _write_row(store, entry)
                 message = f"the same recording is here already as {entry.sermon} (from {entry.source}); nothing to do"
                 return Intake(shown, "same recording", message, entry.sermon)
         name = guess_name(path, _tags(path), title=title, speaker=speaker, date=date)
-        before = next((entry for entry in known.values() if entry.source == source), None)
+        before = next((entry for entry in known.values() if _is_new_version(entry, name, source)), None)
+        if before:
+            name = replace(
+                name,
+                title=title or (name.title if name.title_is_known else before.title),
+                speaker=speaker or name.speaker or before.speaker,
+                date=name.date if name.date_is_known else before.date,
+            )
         key = before.sermon if before else sermon_key(name, sha256, frozenset(known))
         entry = _register(store, path, key, name, source, sha256, version=before.version + 1 if before else 1)
     if before:
         return Intake(shown, "new version", f"version {entry.version} of {key}; its stages will run again", key)
     by = f" by {entry.speaker}" if entry.speaker else ""
     return Intake(shown, "new", f"{key}: “{entry.title}”{by}, {entry.date}", key)
+
+
+def _source_id(source: str) -> str:
+    return hashlib.sha256(os.fsencode(source)).hexdigest()[:16]
+
+
+def _is_new_version(entry: Registration, name: SermonName, source: str) -> bool:
+    """Whether a file from `source` is `entry` with other content.
+
+    Recorders use their file names again: the same name in the inbox on another day is another sermon, and so is a
+    file that says itself that it is of another date.
+    """
+    if entry.source_id != _source_id(source):
+        return False
+    if entry.date == name.date:
+        return True
+    return not source.startswith(INBOX_SOURCE) and not (entry.date_is_known and name.date_is_known)
 
 
 def _tags(path: Path) -> dict[str, str]:
@@ -181,7 +215,19 @@ def _register(
     store: MetadataStore, path: Path, key: str, name: SermonName, source: str, sha256: str, version: int
 ) -> Registration:
     original = f"{sha256[:16]}{path.suffix.lower() if path.suffix.lower() in RECORDING_SUFFIXES else ''}"
-    entry = Registration(key, name.title, name.speaker, name.date, source, sha256, version, original)
+    entry = Registration(
+        sermon=key,
+        title=name.title,
+        speaker=name.speaker,
+        date=name.date,
+        source=printable(source),
+        sha256=sha256,
+        version=version,
+        original=original,
+        source_id=_source_id(source),
+        date_is_known=name.date_is_known,
+    )
+    # Earlier versions stay beside it: the only copy of a recording may be ours.
     target = entry.original_path(store.home)
     if copy_atomically(path, target) != sha256:
         target.unlink()
@@ -189,37 +235,43 @@ def _register(
     write_atomically(
         store.home / "sermons" / key / _REGISTRATION, json.dumps(asdict(entry), indent=1, sort_keys=True).encode()
     )
-    row = {field: value for field, value in asdict(entry).items() if field != "original"}
-    store.write("registrations", key, [row])
-    for old in target.parent.iterdir():
-        if old.name != original:
-            old.unlink()
+    _write_row(store, entry)
     return entry
+
+
+def _write_row(store: MetadataStore, entry: Registration) -> None:
+    columns = ("sermon", "title", "speaker", "date", "source", "sha256", "version")
+    store.write("registrations", entry.sermon, [{column: getattr(entry, column) for column in columns}])
 
 
 def _attach_reference(store: MetadataStore, path: Path, *, source: str) -> Intake:
     shown = printable(str(path))
-    stem = str(Path(source).with_suffix(""))
+    stem = str(Path(printable(source)).with_suffix(""))
     owners = [entry for entry in registrations(store.home).values() if str(Path(entry.source).with_suffix("")) == stem]
     if not owners:
         message = "no recording of that name beside it; left alone (or put it into the references folder of STT_HOME)"
         return Intake(shown, "refused", message)
     target = store.home / "sermons" / owners[0].sermon / "references" / f"reference{path.suffix.lower()}"
-    copy_atomically(path, target)
+    if not target.exists() or sha256_of(target) != sha256_of(path):
+        copy_atomically(path, target)
     return Intake(shown, "reference", f"reference text of {owners[0].sermon}", owners[0].sermon)
 
 
 def remove_sermon(store: MetadataStore, sermon: str) -> None:
-    """Remove a sermon's files and its rows from every table, leaving nothing behind.
+    """Remove a sermon's files, wherever below `STT_HOME` they are, and its rows from every table.
 
-    Raises `KeyError` when there is no such sermon.
+    Raises `KeyError` when there is nothing of it. Killed half-way, it can be done again.
     """
     folder = store.home / "sermons" / sermon
-    if not is_sermon_key(sermon) or not folder.is_dir():
+    if not is_sermon_key(sermon) or not (folder.is_dir() or sermon in store.parts("registrations")):
         raise KeyError(f"there is no sermon {sermon!r}; `stt query 'select sermon from sermons'` lists them")
     with _one_at_a_time(store.home):
-        shutil.rmtree(folder)
+        shutil.rmtree(store.home / "inbox" / "done" / sermon, ignore_errors=True)
+        for suffix in REFERENCE_SUFFIXES:
+            (store.home / "references" / f"{sermon}{suffix}").unlink(missing_ok=True)
+        # The rows first: while the folder is there, this can be repeated.
         store.remove_sermon(sermon)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

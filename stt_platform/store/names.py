@@ -16,11 +16,13 @@ _TITLE_AND_SPEAKER = re.compile(r"\s+[-–—]\s+")
 
 @dataclass(frozen=True)
 class SermonName:
-    """What people call a sermon. `date` is ISO (YYYY-MM-DD)."""
+    """What people call a sermon. `date` is ISO (YYYY-MM-DD); what is not known was guessed from little."""
 
     title: str
     speaker: str | None
     date: str
+    title_is_known: bool = True
+    date_is_known: bool = True
 
 
 def is_sermon_key(text: str) -> bool:
@@ -87,10 +89,12 @@ def guess_name(
         or parse_date(stem)
         or parse_date(lower_tags.get("date", ""))
         or parse_date(lower_tags.get("creation_time", ""))
-        or datetime.datetime.fromtimestamp(path.stat().st_mtime, tz=datetime.UTC).date().isoformat()
     )
+    last_changed = datetime.datetime.fromtimestamp(path.stat().st_mtime, tz=datetime.UTC).date().isoformat()
     return SermonName(
         title=printable(title or lower_tags.get("title") or name_title or stem)[:200],
         speaker=printable(speaker or lower_tags.get("artist") or name_speaker or "")[:200] or None,
-        date=found_date,
+        date=found_date or last_changed,
+        title_is_known=bool(title or lower_tags.get("title")),
+        date_is_known=found_date is not None,
     )

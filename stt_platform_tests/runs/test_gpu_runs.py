@@ -9,13 +9,26 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from stt_platform.instance import environment, open_instance
 from stt_platform_tests.runs.gpu_steps import STEPS
 
 RUNS = 3
 
 
-def test_three_runs_of_six_steps_and_one_killed_holder(stt_home: Path) -> None:
+@pytest.mark.parametrize("trials", [1, pytest.param(6, marks=[pytest.mark.prove, pytest.mark.timeout(1800)])])
+def test_three_runs_of_six_steps_and_one_killed_holder(
+    trials: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for trial in range(trials):
+        home = tmp_path / f"home-{trial}"
+        home.mkdir()
+        monkeypatch.setenv("STT_LOCK_DIR", str(home / "locks"))
+        _three_runs(home)
+
+
+def _three_runs(stt_home: Path) -> None:
     held = stt_home / "held"
     held.mkdir()
     with open_instance(stt_home):

@@ -1,5 +1,7 @@
 """The inbox: whole files are taken, growing ones are left, and the sensors start what is due."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from stt_platform.defs.sermons.inbox import is_whole, take_from_inbox
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.sensors import inbox, new_sermons
 from stt_platform.settings import InboxSettings
-from stt_platform.store.intake import remove_sermon
+from stt_platform.store import intake
+from stt_platform.store.intake import ingest, registrations, remove_sermon
 from stt_platform.store.metadata import MetadataStore
 from stt_platform_tests.runs.conftest import run_stages
 
@@ -43,7 +46,7 @@ def test_a_file_that_is_being_written_is_left_alone(store: MetadataStore, box: P
     (entry,) = take_from_inbox(store, AT_ONCE)
     assert (entry.outcome, entry.sermon) == ("new", "2024-03-10--grace")
     assert not path.exists()
-    assert (box / "done" / path.name).exists()
+    assert (box / "done" / "2024-03-10--grace" / path.name).exists()
 
 
 def test_a_part_file_holds_its_recording_back(box: Path) -> None:
@@ -119,3 +122,77 @@ def test_a_removed_sermon_leaves_nothing_behind(
     with pytest.raises(KeyError, match=ingested):
         remove_sermon(store, ingested)
     assert [path.name for path in (store.home / "sermons").iterdir()] == [".intake.lock"]
+
+
+def test_what_cannot_be_copied_stays_in_the_inbox(
+    store: MetadataStore, box: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tone(box / "2024-03-10 Grace.wav")
+    tone(box / "2024-03-11 Hope.wav", level=0.2)
+    real = intake.copy_atomically
+
+    def full_disk(source: Path, target: Path) -> str:
+        if "Grace" in source.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(source, target)
+
+    monkeypatch.setattr(intake, "copy_atomically", full_disk)
+    assert [entry.outcome for entry in take_from_inbox(store, AT_ONCE)] == ["refused", "new"]
+    assert (box / "2024-03-10 Grace.wav").exists()
+    monkeypatch.undo()
+    assert [entry.outcome for entry in take_from_inbox(store, AT_ONCE)] == ["new"]
+
+
+def test_a_recorders_name_used_again_is_another_sermon(store: MetadataStore, box: Path) -> None:
+    for day, level in ((1, 0.1), (2, 0.2)):
+        path = tone(box / "ZOOM0001.wav", level=level)
+        os.utime(path, (day * 86_400 * 30, day * 86_400 * 30))
+        (entry,) = take_from_inbox(store, AT_ONCE)
+        assert entry.outcome == "new"
+    assert len(list((box / "done").rglob("*.wav"))) == 2
+
+
+def test_a_partition_that_was_lost_is_given_again(
+    store: MetadataStore, ingested: str, instance: dg.DagsterInstance
+) -> None:
+    (run,) = tick(new_sermons, instance).run_requests
+    assert run.partition_key == ingested
+    assert instance.get_dynamic_partitions(sermon_partitions.name) == [ingested]
+
+
+def test_going_back_to_an_earlier_recording_runs_again(
+    store: MetadataStore, box: Path, instance: dg.DagsterInstance
+) -> None:
+    keys = set()
+    for level in (0.1, 0.2, 0.1):
+        tone(box / "2024-03-10 Grace.wav", level=level)
+        list(take_from_inbox(store, AT_ONCE))
+        keys |= {request.run_key for request in tick(new_sermons, instance).run_requests}
+    assert len(keys) == 3
+
+
+def test_sensors_can_be_turned_off(
+    store: MetadataStore, ingested: str, instance: dg.DagsterInstance, monkeypatch
+) -> None:
+    monkeypatch.setenv("STT_SENSORS", "false")
+    for sensor in (inbox, new_sermons):
+        assert "sensors are off" in tick(sensor, instance).skip_message
+
+
+def test_a_new_version_keeps_what_was_said_of_the_first(store: MetadataStore, tmp_path: Path) -> None:
+    path = tone(tmp_path / "two.wav")
+    list(ingest(store, [path], title="Grace", speaker="Ann", date="2024-01-07"))
+    tone(path, level=0.2)
+    (entry,) = ingest(store, [path])
+    assert (entry.outcome, entry.sermon) == ("new version", "2024-01-07--grace")
+    found = registrations(store.home)[entry.sermon]
+    assert (found.title, found.speaker, found.date, found.version) == ("Grace", "Ann", "2024-01-07", 2)
+    assert len(list((store.home / "sermons" / entry.sermon / "original").iterdir())) == 2
+
+
+def test_a_row_that_was_lost_is_written_again(store: MetadataStore, tmp_path: Path) -> None:
+    path = tone(tmp_path / "2024-03-10 Grace.wav")
+    list(ingest(store, [path]))
+    store.remove("2024-03-10--grace", "registrations")
+    assert [entry.outcome for entry in ingest(store, [path])] == ["same recording"]
+    assert store.query("select sermon from sermons").num_rows == 1

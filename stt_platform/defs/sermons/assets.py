@@ -47,7 +47,7 @@ def recording(work: StageWork) -> StageResult:
     except UnreadableMedia as error:
         # People know the file by the name it came with, not by ours.
         reason = f"{Path(work.registration.source).name!r} {error.problem}. {error.remedy}"
-        return StageResult("rejected", reason, tables={"recordings": [row]})
+        return StageResult("rejected", reason, {"sha256": work.registration.sha256}, {"recordings": [row]})
     row |= {
         "duration_s": measured.duration_s,
         "native_rate_hz": media.native_rate_hz,
@@ -58,6 +58,7 @@ def recording(work: StageWork) -> StageResult:
         "decode_errors": measured.decode_errors,
     }
     facts = {
+        "sha256": work.registration.sha256,
         "duration_s": measured.duration_s,
         "native_rate_hz": media.native_rate_hz,
         "channels": media.channels,

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stt_platform.settings import InboxSettings
-from stt_platform.store.intake import RECORDING_SUFFIXES, REFERENCE_SUFFIXES, Intake, ingest
+from stt_platform.store.intake import INBOX_SOURCE, RECORDING_SUFFIXES, REFERENCE_SUFFIXES, Intake, ingest
 from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.names import printable
 
 _DONE = "done"
 _UNFINISHED = frozenset([".part", ".crdownload", ".tmp", ".partial", ".download"])
 
 
 def take_from_inbox(store: MetadataStore, settings: InboxSettings) -> Iterator[Intake]:
-    """Take in every whole file of `STT_HOME/inbox` and move it to `inbox/done`, within the time budget.
+    """Take in every whole file of `STT_HOME/inbox` and move it to `inbox/done/<sermon>`, within the time budget.
 
     A file that is still being written, or was changed less than `settle_s` ago, stays for the next look. A file of
     the same name with other content is a new version of the sermon.
@@ -26,13 +27,16 @@ def take_from_inbox(store: MetadataStore, settings: InboxSettings) -> Iterator[I
     for path in waiting_files(inbox):
         if time.monotonic() > deadline:
             return
-        if not is_whole(path, settings.settle_s):
-            continue
-        # References follow their recording: a recording of that name may still be on its way.
-        taken = list(ingest(store, [path], source_of=lambda file: f"inbox/{file.relative_to(inbox)}"))
-        yield from taken
-        if path.suffix.lower() in RECORDING_SUFFIXES or taken[0].outcome == "reference":
-            _move_away(path, inbox)
+        try:
+            if not is_whole(path, settings.settle_s):
+                continue
+            taken = list(ingest(store, [path], source_of=lambda file: f"{INBOX_SOURCE}{file.relative_to(inbox)}"))
+            yield from taken
+            if taken[0].sermon:
+                _move_away(path, inbox / _DONE / taken[0].sermon)
+        except OSError as error:
+            # One that cannot be read, or has gone again, must not keep the others waiting.
+            yield Intake(printable(str(path)), "refused", f"left in the inbox: {error.strerror}")
 
 
 def waiting_files(inbox: Path) -> list[Path]:
@@ -73,7 +77,9 @@ def is_whole(path: Path, settle_s: float) -> bool:
     return True
 
 
-def _move_away(path: Path, inbox: Path) -> None:
-    target = inbox / _DONE / path.relative_to(inbox)
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _move_away(path: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    target, number = folder / path.name, 2
+    while target.exists():
+        target, number = folder / f"{path.stem} ({number}){path.suffix}", number + 1
     path.replace(target)

@@ -1,20 +1,21 @@
 """What happens by itself: files in the inbox become sermons, new sermons become transcripts."""
 
 import datetime
-from pathlib import Path
 
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 
 from stt_platform.defs.platform import Platform
+from stt_platform.defs.sermons.fingerprint import over_all_fingerprint
 from stt_platform.defs.sermons.inbox import take_from_inbox, waiting_files
 from stt_platform.defs.sermons.jobs import after_sermons, sermon_to_transcript
 from stt_platform.defs.sermons.partitions import sermon_partitions
-from stt_platform.defs.sermons.stage import plan
+from stt_platform.defs.sermons.stage import SERMON_STAGES, plan
 from stt_platform.store.intake import Registration, registrations
+from stt_platform.store.stages import current_output
 
 _PARTITION_TAG = "dagster/partition"
-_UNFINISHED_RUNS = [
+UNFINISHED_RUNS = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -22,6 +23,7 @@ _UNFINISHED_RUNS = [
     dg.DagsterRunStatus.CANCELING,
 ]
 _MAX_RUNS_PER_LOOK = 50
+_OFF = "sensors are off (setting `sensors`): nothing is started by itself"
 
 
 @dg.sensor(
@@ -31,6 +33,8 @@ _MAX_RUNS_PER_LOOK = 50
 )
 def inbox(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
     """Adds partitions only: `new_sermons` starts the runs, whatever way a sermon came in."""
+    if not platform.settings.sensors:
+        return dg.SkipReason(_OFF)
     taken = list(take_from_inbox(platform.store, platform.settings.inbox))
     for entry in taken:
         context.log.info(f"{entry.path}: {entry.message}")
@@ -54,40 +58,54 @@ def inbox(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorR
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
-    """Compares recipes with outputs, so it needs no cursor to know what is missing."""
+    """Compares recipes with outputs, so it needs no cursor to know what is missing.
+
+    The cursor is the fingerprint of what the assets over all sermons were last made from.
+    """
+    if not platform.settings.sensors:
+        return dg.SkipReason(_OFF)
+    known = registrations(platform.home)
+    _heal_partitions(context.instance, known)
     busy = partitions_in_progress(context.instance)
-    settings = platform.settings
-    requests: list[dg.RunRequest] = []
-    waiting = 0
-    for key, entry in registrations(platform.home).items():
-        if key in busy:
-            waiting += 1
-        elif (
-            len(requests) < _MAX_RUNS_PER_LOOK
-            and context.instance.has_dynamic_partition(sermon_partitions.name, key)
-            and (stages := plan(platform.home, settings, key))
-            and not _was_started(context.instance, platform.home, entry)
-        ):
-            requests.append(
-                dg.RunRequest(
-                    run_key=f"{key}:{entry.sha256}",
-                    job_name=sermon_to_transcript.name,
-                    partition_key=key,
-                    asset_selection=[dg.AssetKey(stage) for stage in stages],
-                )
-            )
-    if not requests and not waiting:
-        done = ",".join(f"{key}:{entry.version}" for key, entry in registrations(platform.home).items())
-        if done and context.cursor != done:
-            return dg.SensorResult(run_requests=[dg.RunRequest(run_key=None, job_name=after_sermons.name)], cursor=done)
+    due = [key for key, entry in known.items() if key not in busy and _is_due(context.instance, platform, entry)]
+    requests = [
+        dg.RunRequest(
+            run_key=f"{key}:{known[key].version}:{known[key].sha256}",
+            job_name=sermon_to_transcript.name,
+            partition_key=key,
+            asset_selection=[dg.AssetKey(stage) for stage in plan(platform.home, platform.settings, key)],
+        )
+        for key in due[:_MAX_RUNS_PER_LOOK]
+    ]
+    fingerprint = over_all_fingerprint(platform.home, platform.settings)
+    if known and not requests and not busy and context.cursor != fingerprint:
+        return dg.SensorResult(run_requests=[dg.RunRequest(job_name=after_sermons.name)], cursor=fingerprint)
     if not requests:
-        return dg.SkipReason(f"every sermon has been started; {waiting} in progress")
+        return dg.SkipReason(f"every sermon has been started; {len(busy)} in progress")
     return dg.SensorResult(run_requests=requests)
+
+
+def _heal_partitions(instance: dg.DagsterInstance, known: dict[str, Registration]) -> None:
+    """Give every registered sermon its partition: a process may have died between the two."""
+    missing = sorted(set(known) - set(instance.get_dynamic_partitions(sermon_partitions.name)))
+    if missing:
+        instance.add_dynamic_partitions(sermon_partitions.name, missing)
+
+
+def _is_due(instance: dg.DagsterInstance, platform: Platform, entry: Registration) -> bool:
+    """Whether no run, by whomever, has been at work on this version of the recording, and there is work to do."""
+    last = current_output(platform.home, entry.sermon, next(reversed(SERMON_STAGES)))
+    first = current_output(platform.home, entry.sermon, next(iter(SERMON_STAGES)))
+    if last and first and first.facts.get("sha256") == entry.sha256:
+        return False
+    since = datetime.datetime.fromtimestamp(entry.registered_at(platform.home), tz=datetime.UTC)
+    tags = {_PARTITION_TAG: entry.sermon}
+    return not instance.get_runs(dg.RunsFilter(tags=tags, created_after=since), limit=1)
 
 
 def partitions_in_progress(instance: dg.DagsterInstance) -> frozenset[str]:
     """Sermons that a queued or living run is at work on, or that a backfill will start."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED_RUNS))
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED_RUNS))
     running = {run.tags[_PARTITION_TAG] for run in runs if _PARTITION_TAG in run.tags}
     backfills = instance.get_backfills(filters=BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED]))
     return frozenset(running.union(*(_still_to_start(instance, backfill) for backfill in backfills)))
@@ -101,10 +119,3 @@ def _still_to_start(instance: dg.DagsterInstance, backfill: PartitionBackfill) -
     targets = data.target_subset.partitions_subsets_by_asset_key.values()
     wanted = {key for subset in targets for key in subset.get_partition_keys()}
     return wanted - {run.tags.get(_PARTITION_TAG) for run in started}
-
-
-def _was_started(instance: dg.DagsterInstance, home: Path, entry: Registration) -> bool:
-    """Whether any run, by whomever, has been at work on this version of the recording."""
-    since = datetime.datetime.fromtimestamp(entry.registered_at(home), tz=datetime.UTC)
-    runs = instance.get_runs(dg.RunsFilter(tags={_PARTITION_TAG: entry.sermon}, created_after=since), limit=1)
-    return bool(runs)

@@ -24,11 +24,16 @@ def pinned_splits(home: Path) -> dict[str, str]:
     path = home / "splits" / "pinned.csv"
     if not path.exists():
         return {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise dg.Failure(f"{path} cannot be read: {error}; save it as CSV in UTF-8", allow_retries=False) from error
     if rows and not {"sermon", "split"} <= set(rows[0]):
-        raise dg.Failure(f"{path}: the columns are {', '.join(rows[0])}; want sermon,split", allow_retries=False)
-    return {row["sermon"].strip(): row["split"].strip() for row in rows}
+        raise dg.Failure(
+            f"{path}: the columns are {', '.join(map(str, rows[0]))}; want sermon,split", allow_retries=False
+        )
+    return {(row["sermon"] or "").strip(): (row["split"] or "").strip() for row in rows}
 
 
 @dg.asset(group_name="sermons", kinds={"table"}, owners=OWNERS, deps=["transcript"])
