@@ -105,10 +105,12 @@ def _is_due(instance: dg.DagsterInstance, platform: Platform, entry: Registratio
 
 def partitions_in_progress(instance: dg.DagsterInstance) -> frozenset[str]:
     """Sermons that a queued or living run is at work on, or that a backfill will start."""
+    # Backfills first: one that becomes a run between the two looks is seen twice, and not missed.
+    backfills = instance.get_backfills(filters=BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED]))
+    to_start = [_still_to_start(instance, backfill) for backfill in backfills]
     runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED_RUNS))
     running = {run.tags[_PARTITION_TAG] for run in runs if _PARTITION_TAG in run.tags}
-    backfills = instance.get_backfills(filters=BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED]))
-    return frozenset(running.union(*(_still_to_start(instance, backfill) for backfill in backfills)))
+    return frozenset(running.union(*to_start))
 
 
 def _still_to_start(instance: dg.DagsterInstance, backfill: PartitionBackfill) -> set[str]:
