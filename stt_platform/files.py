@@ -4,6 +4,7 @@ Every file the platform writes goes through here: a temporary name in the same f
 A reader, another process, or the next start after a power loss never sees half of one.
 """
 
+import fcntl
 import hashlib
 import os
 import secrets
@@ -55,6 +56,18 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that the old content or the new is there, never a part."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+@contextmanager
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Hold the file `lock` while the body runs; others wait. The kernel frees it when its holder dies."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:

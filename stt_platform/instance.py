@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from stt_platform.files import write_atomically
+from stt_platform.files import one_at_a_time, write_atomically
 from stt_platform.settings import PlatformError, repository
 
 _DAEMON_START_S = 90
@@ -46,8 +46,7 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
 @contextmanager
 def _created(folder: Path) -> Iterator[None]:
     """Let one process make the databases of a new instance: two at once break each other's migrations."""
-    with (folder / "create.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with one_at_a_time(folder / "create.lock"):
         if not (folder / "created").exists():
             with dg.DagsterInstance.from_config(str(folder)) as instance:
                 # Each storage makes its tables when it is first asked for something.

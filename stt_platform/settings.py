@@ -15,8 +15,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 _PROFILES = Path(__file__).parent / "models" / "profiles.toml"
-SAMPLE_RATE_HZ = 16_000
-"""What Whisper, Silero and every stage after `standard_audio` work at."""
 
 
 class PlatformError(RuntimeError):

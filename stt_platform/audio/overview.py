@@ -14,7 +14,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-RATE_HZ = 16_000
+from stt_platform.audio import SAMPLE_RATE_HZ as RATE_HZ
+
 COLUMN_SAMPLES = 1_600
 BANDS = 64
 FLOOR_DB = -120.0

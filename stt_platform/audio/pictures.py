@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.overview import Overview
 
 _WIDTH_PX, _HEIGHT_PX, _DPI = 900, 300, 100
@@ -127,7 +128,7 @@ def _draw_wave(axes: Any, overview: Overview, chunks: Sequence[ChunkMark]) -> No
         return
     # A silent recording stays a line instead of being blown up to its rounding noise.
     peak = max(0.01, float(np.abs((overview.minimum, overview.maximum)).max(initial=0.0)))
-    column_s = overview.column_samples / 16_000
+    column_s = overview.column_samples / SAMPLE_RATE_HZ
     low, high = overview.minimum / peak, overview.maximum / peak
     accepted, rejected = (_covered(overview.columns, column_s, chunks, status) for status in ("accepted", "rejected"))
     edges_s = np.arange(overview.columns + 1) * column_s
@@ -158,7 +159,7 @@ def _draw_spectrogram(axes: Any, overview: Overview, end_s: float) -> None:
     # Sixteen shades: as many as one sees at this size, and they compress well.
     shades = _shades(level_db, _top_db(level_db)) // 16 * 17
     picture = _palette_rgb()[shades]
-    extent = (0, overview.columns * overview.column_samples / 16_000, 0, 8)
+    extent = (0, overview.columns * overview.column_samples / SAMPLE_RATE_HZ, 0, 8)
     axes.imshow(picture, aspect="auto", origin="lower", extent=extent, interpolation="nearest")
     axes.set_xlim(0, end_s)
     axes.set_yticks([0, 4, 8])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.decode import BlockStream, Downmix, Progress, decode_blocks
 
 # 20 bits of precision: flat to 7.4 kHz, and everything over 8.1 kHz more than 130 dB down, which the 16
@@ -16,7 +17,7 @@ def standardise(
     path: Path,
     out_path: Path,
     *,
-    rate_hz: int = 16_000,
+    rate_hz: int = SAMPLE_RATE_HZ,
     downmix: Downmix = "mean",
     progress: Progress | None = None,
 ) -> int:

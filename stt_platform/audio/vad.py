@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-SAMPLE_RATE_HZ = 16_000
+from stt_platform.audio import SAMPLE_RATE_HZ
+
 FRAME_SAMPLES = 512
 """One probability stands for 512 samples, 32 ms at 16 kHz."""
 

@@ -22,6 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.listening.pictures import overview_picture, window_picture
 from stt_platform.listening.sermon_data import (
     ORIGINAL_VIEW,
@@ -31,7 +32,6 @@ from stt_platform.listening.sermon_data import (
     sermon_exists,
     sound_of,
 )
-from stt_platform.settings import SAMPLE_RATE_HZ
 from stt_platform.store.names import is_sermon_key
 
 _STATIC = Path(__file__).parent / "static"

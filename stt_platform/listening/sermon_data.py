@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stt_platform.settings import SAMPLE_RATE_HZ
+from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import current_stage
 

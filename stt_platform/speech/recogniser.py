@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SAMPLE_RATE_HZ = 16_000
+from stt_platform.audio import SAMPLE_RATE_HZ
+
 WINDOW_SAMPLES = 30 * SAMPLE_RATE_HZ
 HOP_SAMPLES = 160
 SEED = 0

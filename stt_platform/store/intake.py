@@ -5,20 +5,18 @@ content), or the same recording once more. Whether it can be decoded is for the 
 file becomes a sermon too, so that its reason is seen where people look.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from stt_platform.audio.decode import probe
 from stt_platform.audio.media import UnreadableMedia
-from stt_platform.files import copy_atomically, sha256_of, write_atomically
+from stt_platform.files import copy_atomically, one_at_a_time, sha256_of, write_atomically
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.names import SermonName, guess_name, is_sermon_key, parse_date, printable, sermon_key
 
@@ -161,7 +159,7 @@ def _ingest_one(
         raise IntakeRefused("it is not a regular file; give a recording or a folder of recordings")
     if date is not None and parse_date(date) != date:
         raise IntakeRefused(f"--date {date!r} is not a calendar date; write it as YYYY-MM-DD")
-    with _one_at_a_time(store.home):
+    with one_at_a_time(store.home / "sermons" / ".intake.lock"):
         known = registrations(store.home)
         sha256 = sha256_of(path)
         for entry in known.values():
@@ -265,22 +263,10 @@ def remove_sermon(store: MetadataStore, sermon: str) -> None:
     folder = store.home / "sermons" / sermon
     if not is_sermon_key(sermon) or not (folder.is_dir() or sermon in store.parts("registrations")):
         raise KeyError(f"there is no sermon {sermon!r}; `stt query 'select sermon from sermons'` lists them")
-    with _one_at_a_time(store.home):
+    with one_at_a_time(store.home / "sermons" / ".intake.lock"):
         shutil.rmtree(store.home / "inbox" / "done" / sermon, ignore_errors=True)
         for suffix in REFERENCE_SUFFIXES:
             (store.home / "references" / f"{sermon}{suffix}").unlink(missing_ok=True)
         # The rows first: while the folder is there, this can be repeated.
         store.remove_sermon(sermon)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _one_at_a_time(home: Path) -> Iterator[None]:
-    folder = home / "sermons"
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".intake.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

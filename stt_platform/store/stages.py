@@ -6,18 +6,15 @@ inputs: the same key means there is nothing to do. The folder is made under a te
 whole, so a process killed at any moment leaves the old output or the new one.
 """
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stt_platform.files import fsync_file, fsync_folder, sha256_of, temporary_name, write_atomically
+from stt_platform.files import fsync_file, fsync_folder, one_at_a_time, sha256_of, temporary_name, write_atomically
 from stt_platform.store.metadata import MetadataStore
 
 _MANIFEST = "stage.json"
@@ -89,8 +86,7 @@ def build_stage(
     second finds it made. The rows of its tables are published when they differ from what the tables hold.
     """
     folder = stage_folder(store.home, sermon, stage)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(folder):
+    with one_at_a_time(folder / ".lock"):
         output = _usable(folder / key[:32], sermon, stage, key)
         if output is None:
             _remove_leftovers(folder)
@@ -171,7 +167,7 @@ def _publish(store: MetadataStore, output: StageOutput) -> None:
         store.publish_file(table, output.sermon, output.folder / f"{table}.parquet")
     # One fragment for all stages of a sermon, so that a question about a thousand sermons opens a thousand files.
     sermon_folder = store.home / "sermons" / output.sermon
-    with _one_at_a_time(sermon_folder):
+    with one_at_a_time(sermon_folder / ".lock"):
         stages = sorted(path.parent.name for path in sermon_folder.glob("*/current.json"))
         outputs = {stage: current_output(store.home, output.sermon, stage) for stage in stages}
         outputs[output.stage] = output
@@ -206,13 +202,3 @@ def _remove_leftovers(folder: Path) -> None:
     # Whoever made them is dead: a living maker holds the lock that we hold now.
     for path in folder.glob(".*.tmp"):
         shutil.rmtree(path, ignore_errors=True)
-
-
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

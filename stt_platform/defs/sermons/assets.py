@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.chunking import Chunk, cut_chunks
 from stt_platform.audio.decode import measure, probe
 from stt_platform.audio.media import UnreadableMedia
@@ -21,7 +22,7 @@ from stt_platform.audio.standardise import standardise
 from stt_platform.audio.vad import VAD_MODEL, frame_energies_db, speech_probabilities
 from stt_platform.defs.sermons.stage import StageWork, sermon_stage
 from stt_platform.models.registry import model
-from stt_platform.settings import SAMPLE_RATE_HZ, Settings
+from stt_platform.settings import Settings
 from stt_platform.speech.recogniser import ChunkSpan, FasterWhisper
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import StageResult, build_stage, stage_key

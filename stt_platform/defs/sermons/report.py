@@ -6,11 +6,11 @@ from typing import Any
 
 import dagster as dg
 
+from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.overview import Overview
 from stt_platform.audio.pictures import ChunkMark, sermon_picture
 from stt_platform.defs.platform import Platform
 from stt_platform.listening.addresses import sermon_address
-from stt_platform.settings import SAMPLE_RATE_HZ
 from stt_platform.store.stages import StageOutput, current_stage
 
 _FIRST_ROWS = 10
