@@ -40,6 +40,7 @@ def run_sermons(
         code = _run_plans(home, settings, instance, plans, console) if plans else 0
         if over_all or through is None:
             materialize_over_all(home, settings, instance)
+            console.print("The split and the references are up to date.")
     MetadataStore(home).refresh_catalog()
     return code
 
