@@ -3,7 +3,7 @@
 import datetime
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +11,17 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._core.utils import make_new_backfill_id
 
 from stt_platform.defs.sermons.partitions import sermon_partitions
-from stt_platform.defs.sermons.sensors import UNFINISHED_RUNS, partitions_in_progress
+from stt_platform.defs.sermons.runs import partitions_in_progress, unfinished_runs
 from stt_platform.defs.sermons.stage import plan
 from stt_platform.instance import daemon_is_alive, running_daemon
 from stt_platform.settings import PlatformError, Settings, load_settings
 from stt_platform.store.stages import current_output, stage_folder
 
 _POLL_S = 0.5
-_PARTITION_TAG = "dagster/partition"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def run_batch(
     started_at = datetime.datetime.now(tz=datetime.UTC)
     busy = partitions_in_progress(instance) & set(plans)
     mine = {sermon: stages for sermon, stages in plans.items() if sermon not in busy}
-    before = {run.run_id for run in _unfinished(instance, plans)}
+    before = {run.run_id for run in unfinished_runs(instance) if run.tags[PARTITION_NAME_TAG] in plans}
     backfill_id = request_backfill(instance, mine, title=f"stt run, {len(mine)} sermons") if mine else None
     with ExitStack() as daemon:
         daemon.enter_context(running_daemon(home, instance))
@@ -91,14 +91,9 @@ def run_batch(
     return _result(home, instance, plans, before, started_at)
 
 
-def _unfinished(instance: dg.DagsterInstance, plans: Collection[str]) -> list[dg.DagsterRun]:
-    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED_RUNS))
-    return [run for run in runs if run.tags.get(_PARTITION_TAG) in plans]
-
-
 def _at_work(instance: dg.DagsterInstance) -> frozenset[str]:
     runs = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
-    return frozenset(run.tags.get(_PARTITION_TAG, "") for run in runs)
+    return frozenset(run.tags.get(PARTITION_NAME_TAG, "") for run in runs)
 
 
 def _still_stale(home: Path, settings: Settings, sermon: str, stages: list[str]) -> list[str]:
@@ -135,7 +130,7 @@ def _result(
     runs += instance.get_runs(dg.RunsFilter(run_ids=sorted(before))) if before else []
     latest: dict[str, dg.DagsterRun] = {}
     for run in runs:
-        latest.setdefault(run.tags.get(_PARTITION_TAG, ""), run)
+        latest.setdefault(run.tags.get(PARTITION_NAME_TAG, ""), run)
     failed = {
         sermon: run.run_id
         for sermon, run in sorted(latest.items())

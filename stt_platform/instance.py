@@ -39,12 +39,12 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """The instance that the UI shows too."""
     os.environ.update(environment(home))
     folder = dagster_home(home)
-    with _created(folder), dg.DagsterInstance.from_config(str(folder)) as instance:
+    _create_once(folder)
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
         yield instance
 
 
-@contextmanager
-def _created(folder: Path) -> Iterator[None]:
+def _create_once(folder: Path) -> None:
     """Let one process make the databases of a new instance: two at once break each other's migrations."""
     with one_at_a_time(folder / "create.lock"):
         if not (folder / "created").exists():
@@ -55,7 +55,6 @@ def _created(folder: Path) -> Iterator[None]:
                 instance.all_instigator_state()
                 instance.get_daemon_heartbeats()
             write_atomically(folder / "created", b"")
-    yield
 
 
 def dagster_command(program: str, *arguments: str) -> list[str]:

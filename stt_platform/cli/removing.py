@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 from rich.console import Console
 
 from stt_platform.cli.running import materialize_over_all
@@ -23,7 +24,7 @@ def remove_sermons(home: Path, keys: tuple[str, ...], console: Console) -> None:
     store = MetadataStore(home)
     with open_instance(home) as instance:
         partitions = set(instance.get_dynamic_partitions(sermon_partitions.name))
-        runs_of = {key: instance.get_runs(dg.RunsFilter(tags={"dagster/partition": key})) for key in keys}
+        runs_of = {key: instance.get_runs(dg.RunsFilter(tags={PARTITION_NAME_TAG: key})) for key in keys}
         for key in keys:
             if key not in partitions and registration(home, key) is None:
                 raise KeyError(f"there is no sermon {key!r}; `stt query 'select sermon from sermons'` lists them")

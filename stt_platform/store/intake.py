@@ -135,18 +135,20 @@ def ingest(
     References (`.txt`, `.jsonl`, `.csv` with a recording's name) go to the sermon of that name. `source_of` names
     where a file came from: the same source with other content is a new version.
     """
-    files = list(find_recordings(paths))
-    references = [path for path in files if path.suffix.lower() in REFERENCE_SUFFIXES]
-    recordings = [path for path in files if path.suffix.lower() not in REFERENCE_SUFFIXES]
-    for path in [*recordings, *references]:
+    # References last: the recording that one belongs to may be among these.
+    for path in sorted(find_recordings(paths), key=_is_reference):
         try:
-            if path in references:
+            if _is_reference(path):
                 yield _attach_reference(store, path, source=source_of(path))
             else:
                 yield _ingest_one(store, path, title=title, speaker=speaker, date=date, source=source_of(path))
         except (OSError, IntakeRefused) as error:
             reason = f"{error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
             yield Intake(printable(str(path)), "refused", f"refused: {reason}")
+
+
+def _is_reference(path: Path) -> bool:
+    return path.suffix.lower() in REFERENCE_SUFFIXES
 
 
 def _ingest_one(

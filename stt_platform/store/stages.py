@@ -43,11 +43,16 @@ class StageOutput:
     reason: str | None
     facts: Mapping[str, Any]
     tables: tuple[str, ...]
+    files: tuple[str, ...]
     reused: bool = False
 
     @property
     def accepted(self) -> bool:
         return self.status == "accepted"
+
+    def serves(self, key: str) -> bool:
+        """Whether it was made from exactly this recipe, and every file it names is there."""
+        return self.key == key and all((self.folder / name).exists() for name in self.files)
 
 
 def stage_key(stage: str, version: str, parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
@@ -141,25 +146,18 @@ def _load(folder: Path, sermon: str, stage: str, reused: bool = False) -> StageO
         reason=manifest["reason"],
         facts=manifest["facts"],
         tables=tuple(manifest["tables"]),
+        files=tuple(manifest["files"]),
         reused=reused,
     )
 
 
 def _usable(folder: Path, sermon: str, stage: str, key: str) -> StageOutput | None:
-    """The output in `folder` if it is for `key` and every file it names is there, else None."""
+    """The output in `folder` if it serves `key`, else None."""
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        output = _load(folder, sermon, stage, reused=True)
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    if manifest["key"] != key or not all((folder / name).exists() for name in manifest["files"]):
-        return None
-    return _load(folder, sermon, stage, reused=True)
-
-
-def is_current(home: Path, sermon: str, stage: str, key: str) -> bool:
-    """Whether the output in use is whole and was made from exactly this recipe."""
-    output = current_output(home, sermon, stage)
-    return output is not None and _usable(output.folder, sermon, stage, key) is not None
+    return output if output.serves(key) else None
 
 
 def _publish(store: MetadataStore, output: StageOutput) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stt_platform.store.metadata import MetadataStore
-from stt_platform.store.stages import StageResult, build_stage, current_output, is_current, stage_key
+from stt_platform.store.stages import StageResult, build_stage, current_output, stage_key
 
 SERMON = "2024-03-10--grace"
 ROW = {"sermon": SERMON, "size_bytes": 3}
@@ -52,7 +52,7 @@ def test_a_lost_file_is_made_again_and_a_lost_fragment_published_again(stt_home:
     assert len(calls) == 1
     assert store.read("recordings", SERMON).num_rows == 1
     (output.folder / "out.txt").unlink()
-    assert not is_current(stt_home, SERMON, "recording", "a" * 64)
+    assert not current_output(stt_home, SERMON, "recording").serves("a" * 64)
     assert build(store, "a" * 64, calls).digest == output.digest
     assert len(calls) == 2
 

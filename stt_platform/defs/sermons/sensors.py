@@ -3,25 +3,18 @@
 import datetime
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.sermons.fingerprint import over_all_fingerprint
 from stt_platform.defs.sermons.inbox import take_from_inbox, waiting_files
 from stt_platform.defs.sermons.jobs import after_sermons, sermon_to_transcript
 from stt_platform.defs.sermons.partitions import sermon_partitions
+from stt_platform.defs.sermons.runs import partitions_in_progress
 from stt_platform.defs.sermons.stage import SERMON_STAGES, plan
 from stt_platform.store.intake import Registration, registrations
 from stt_platform.store.stages import current_output
 
-_PARTITION_TAG = "dagster/partition"
-UNFINISHED_RUNS = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 _MAX_RUNS_PER_LOOK = 50
 _OFF = "sensors are off (setting `sensors`): nothing is started by itself"
 
@@ -33,9 +26,10 @@ _OFF = "sensors are off (setting `sensors`): nothing is started by itself"
 )
 def inbox(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
     """Adds partitions only: `new_sermons` starts the runs, whatever way a sermon came in."""
-    if not platform.settings.sensors:
+    settings = platform.settings
+    if not settings.sensors:
         return dg.SkipReason(_OFF)
-    taken = list(take_from_inbox(platform.store, platform.settings.inbox))
+    taken = list(take_from_inbox(platform.store, settings.inbox))
     for entry in taken:
         context.log.info(f"{entry.path}: {entry.message}")
     sermons = sorted({entry.sermon for entry in taken if entry.sermon})
@@ -62,7 +56,8 @@ def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
 
     The cursor is the fingerprint of what the assets over all sermons were last made from.
     """
-    if not platform.settings.sensors:
+    settings = platform.settings
+    if not settings.sensors:
         return dg.SkipReason(_OFF)
     known = registrations(platform.home)
     _heal_partitions(context.instance, known)
@@ -73,11 +68,11 @@ def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
             run_key=f"{key}:{known[key].version}:{known[key].sha256}",
             job_name=sermon_to_transcript.name,
             partition_key=key,
-            asset_selection=[dg.AssetKey(stage) for stage in plan(platform.home, platform.settings, key)],
+            asset_selection=[dg.AssetKey(stage) for stage in plan(platform.home, settings, key)],
         )
         for key in due[:_MAX_RUNS_PER_LOOK]
     ]
-    fingerprint = over_all_fingerprint(platform.home, platform.settings)
+    fingerprint = over_all_fingerprint(platform.home, settings)
     if known and not requests and not busy and context.cursor != fingerprint:
         return dg.SensorResult(run_requests=[dg.RunRequest(job_name=after_sermons.name)], cursor=fingerprint)
     if not requests:
@@ -99,25 +94,5 @@ def _is_due(instance: dg.DagsterInstance, platform: Platform, entry: Registratio
     if last and first and first.facts.get("sha256") == entry.sha256:
         return False
     since = datetime.datetime.fromtimestamp(entry.registered_at(platform.home), tz=datetime.UTC)
-    tags = {_PARTITION_TAG: entry.sermon}
+    tags = {PARTITION_NAME_TAG: entry.sermon}
     return not instance.get_runs(dg.RunsFilter(tags=tags, created_after=since), limit=1)
-
-
-def partitions_in_progress(instance: dg.DagsterInstance) -> frozenset[str]:
-    """Sermons that a queued or living run is at work on, or that a backfill will start."""
-    # Backfills first: one that becomes a run between the two looks is seen twice, and not missed.
-    backfills = instance.get_backfills(filters=BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED]))
-    to_start = [_still_to_start(instance, backfill) for backfill in backfills]
-    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED_RUNS))
-    running = {run.tags[_PARTITION_TAG] for run in runs if _PARTITION_TAG in run.tags}
-    return frozenset(running.union(*to_start))
-
-
-def _still_to_start(instance: dg.DagsterInstance, backfill: PartitionBackfill) -> set[str]:
-    data = backfill.asset_backfill_data
-    if data is None:
-        return set()
-    started = instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill.backfill_id}))
-    targets = data.target_subset.partitions_subsets_by_asset_key.values()
-    wanted = {key for subset in targets for key in subset.get_partition_keys()}
-    return wanted - {run.tags.get(_PARTITION_TAG) for run in started}

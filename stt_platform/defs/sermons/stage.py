@@ -27,7 +27,6 @@ from stt_platform.store.stages import (
     StageResult,
     build_stage,
     current_output,
-    is_current,
     stage_folder,
     stage_key,
 )
@@ -120,7 +119,7 @@ def plan(home: Path, settings: Settings, sermon: str, through: str | None = None
             continue
         inputs = {name: outputs[name] for name in stage.upstream}
         output = current_output(home, sermon, stage.name)
-        if output is None or not is_current(home, sermon, stage.name, stage.key(settings, entry, inputs)):
+        if output is None or not output.serves(stage.key(settings, entry, inputs)):
             stale.append(stage.name)
         else:
             outputs[stage.name] = output
