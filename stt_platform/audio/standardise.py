@@ -10,7 +10,7 @@ from stt_platform.audio.decode import BlockStream, Downmix, Progress, decode_blo
 
 # 20 bits of precision: flat to 7.4 kHz, and everything over 8.1 kHz more than 130 dB down, which the 16
 # bits that are written (98 dB) cannot show. VHQ is better only below that.
-_QUALITY = "HQ"
+RESAMPLING_QUALITY = "HQ"
 
 
 def standardise(
@@ -48,7 +48,7 @@ def standardise(
             raise ValueError(f"{path.name!r} has {blocks.channels} channels: there is no channel {downmix}")
         with soundfile.SoundFile(out_path, "w", samplerate=rate_hz, channels=1, format="WAV", subtype="PCM_16") as out:
             for samples in _resampled(_mono(blocks, downmix, progress), blocks.rate_hz, rate_hz):
-                out.write(_to_16_bit(samples))
+                out.write(to_16_bit(samples))
                 written += len(samples)
     return written
 
@@ -68,12 +68,13 @@ def _resampled(pieces: Iterator[np.ndarray], from_hz: int, to_hz: int) -> Iterat
     if from_hz == to_hz:
         yield from pieces
         return
-    resampler = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality=_QUALITY)
+    resampler = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality=RESAMPLING_QUALITY)
     for piece in pieces:
         yield resampler.resample_chunk(piece)
     yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _to_16_bit(samples: np.ndarray) -> np.ndarray:
+def to_16_bit(samples: np.ndarray) -> np.ndarray:
+    """Samples in [-1, 1] as int16; what lies over full scale is clipped."""
     # Rounded here, because libsndfile rounds towards minus infinity: half a step of offset.
     return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)

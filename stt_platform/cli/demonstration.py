@@ -7,23 +7,17 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.cli.running import run_sermons
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.demo.church import make_church
 from stt_platform.evaluation.wer import normalise_english, word_errors
 from stt_platform.instance import open_instance
 from stt_platform.settings import load_settings
+from stt_platform.store.funnel import read_funnel
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
 
-_FUNNEL = """
-select 'recordings taken in' as step, count(*) as sermons, sum(duration_s) as seconds from sermons
-union all select 'of these, readable and with speech', count(*), sum(duration_s) from sermons where status <> 'rejected'
-union all select 'chunks accepted', count(distinct sermon), sum((end_sample - start_sample) / 16000)
-    from chunks where status = 'accepted'
-union all select 'chunks with a transcript', count(distinct sermon), sum((end_sample - start_sample) / 16000)
-    from chunks semi join transcripts using (chunk_id)
-"""
 _TEXTS = """
 select r.sermon, any_value(s.speaker) as speaker, any_value(r.text) as reference,
     string_agg(t.text, ' ' order by c.start_sample) as hypothesis
@@ -39,7 +33,7 @@ def run_demo(home: Path, console: Console, *, sermons: int = 24) -> int:
     started = time.monotonic()
     store = MetadataStore(home)
     recordings = home / "demo"
-    console.print(f"A small church: {sermons} sermons, one silent recording and one broken file.")
+    console.print(f"A small church: {sermons} sermons, a conversation, one silent recording and one broken file.")
     with Progress(console=console) as bars:
         task = bars.add_task("reading the sermons aloud", total=None)
         made = make_church(
@@ -65,12 +59,17 @@ def run_demo(home: Path, console: Console, *, sermons: int = 24) -> int:
 
 
 def _print_funnel(store: MetadataStore, console: Console) -> None:
-    table = Table("step", "sermons", "minutes", title="What came in, and what was left")
-    for row in store.query(_FUNNEL).to_pylist():
-        table.add_row(row["step"], str(row["sermons"]), f"{(row['seconds'] or 0) / 60:.1f}")
+    table = Table("step", "minutes in", "minutes left", "what took the rest", title="What came in, and what was left")
+    for step in read_funnel(store):
+        losses = "; ".join(f"{reason} {_minutes(samples)}" for reason, samples in step.losses)
+        table.add_row(step.name, _minutes(step.samples_in), _minutes(step.samples_left), losses)
     console.print(table)
     for row in store.query("select sermon, reason from sermons where status = 'rejected' order by sermon").to_pylist():
         console.print(f"rejected: {row['sermon']}: {row['reason']}", markup=False)
+
+
+def _minutes(samples: int) -> str:
+    return f"{samples / SAMPLE_RATE_HZ / 60:.1f}"
 
 
 def _print_word_errors(store: MetadataStore, console: Console) -> None:

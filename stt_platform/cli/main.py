@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from stt_platform.cli.channel import channel
 from stt_platform.settings import PlatformError, SettingsError, home, load_settings
 from stt_platform.store.metadata import MetadataStore
 
@@ -40,7 +41,10 @@ def main() -> None:
 @click.option("--speaker", help="Who speaks; else guessed.")
 @click.option("--date", help="YYYY-MM-DD; else guessed.")
 def ingest(paths: tuple[Path, ...], title: str | None, speaker: str | None, date: str | None) -> None:
-    """Take in recordings: files, or folders of them. A text of the same name beside one becomes its reference."""
+    """Take in recordings: files, or folders of them.
+
+    A text of the same name beside one becomes its reference; a .vtt or .srt file its captions.
+    """
     from stt_platform.defs.sermons.partitions import sermon_partitions
     from stt_platform.instance import open_instance
     from stt_platform.store.intake import ingest as take_in
@@ -60,7 +64,7 @@ def ingest(paths: tuple[Path, ...], title: str | None, speaker: str | None, date
 
 
 @main.command()
-@click.option("--through", metavar="ASSET", help="Stop after this stage (default: transcript).")
+@click.option("--through", metavar="ASSET", help="Stop after this stage (default: all of them).")
 @click.option("--sermon", "sermons", multiple=True, metavar="KEY", help="Only this sermon; may be given again.")
 def run(through: str | None, sermons: tuple[str, ...]) -> None:
     """Run what is out of date: every stage of every sermon that is missing, or whose input or settings changed."""
@@ -122,3 +126,6 @@ def demo(sermons: int) -> None:
     from stt_platform.cli.demonstration import run_demo
 
     sys.exit(run_demo(home(), console, sermons=sermons))
+
+
+main.add_command(channel)

@@ -19,9 +19,10 @@ from stt_platform.settings import Settings, settings_file
 from stt_platform.store.intake import registrations
 from stt_platform.store.metadata import MetadataStore
 
-_OVER_ALL = ("sermon_split", "references")
+_OVER_ALL = ("sermon_split", "references", "sound_funnel")
 _FINGERPRINT = "over_all.sha256"
-_DECIDING = ("STT_VAD__", "STT_CHUNKING__", "STT_TRANSCRIPTION__")
+# Settings of these sections say where and when, not what comes out.
+_NOT_DECIDING = ("STT_UI__", "STT_INBOX__", "STT_CHANNEL__", "STT_HOME", "STT_LOCK_DIR", "STT_SENSORS", "STT_TEST_DATA")
 
 
 def run_sermons(
@@ -40,7 +41,7 @@ def run_sermons(
         code = _run_plans(home, settings, instance, plans, console) if plans else 0
         if over_all or through is None:
             materialize_over_all(home, settings, instance)
-            console.print("The split and the references are up to date.")
+            console.print("The split, the references and the funnel are up to date.")
     MetadataStore(home).refresh_catalog()
     return code
 
@@ -62,7 +63,7 @@ def _run_plans(
 
 
 def _refuse_settings_that_a_running_platform_does_not_have(home: Path) -> None:
-    here = sorted(name for name in os.environ if name == "STT_PROFILE" or name.startswith(_DECIDING))
+    here = sorted(name for name in os.environ if name.startswith("STT_") and not name.startswith(_NOT_DECIDING))
     if here and daemon_is_alive(home):
         raise click.ClickException(
             f"{', '.join(here)} is set here, but the platform that is running (`make ui`, or another `stt run`) has "

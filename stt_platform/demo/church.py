@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -27,16 +28,19 @@ from stt_platform.demo.acoustics import (
 from stt_platform.demo.encoding import FORMATS, encode
 from stt_platform.demo.music import organ_interlude
 from stt_platform.demo.voices import Preacher, speak
-from stt_platform.files import atomic_path, sha256_of, write_atomically
+from stt_platform.files import atomic_path, copy_atomically, sha256_of, write_atomically
 
 MANIFEST_NAME = "manifest.json"
 SILENT_NAME = "2025-09-07 Microphone Left Off - Eleanor Pryce.wav"
 BROKEN_NAME = "2025-09-14 Half an Upload - Samuel Okafor.mp3"
+CONVERSATION_NAME = "2025-09-21 A Conversation After the Service.wav"
 PLATFORM_RATE_HZ = 16_000
 
 # Part of every recording's recipe: raise it when the sound of all of them changes.
 _RENDERING = 1
 _SILENCE_S = 20
+# The organ under the closing prayer is this much softer than between the parts of the service.
+_UNDER = 0.5
 # A worker takes up to 1 GB.
 _MOST_WORKERS = 4
 
@@ -153,15 +157,15 @@ def make_church(
     workers: int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[DemoSermon]:
-    """Record the first `sermons` sermons of the made-up church into `folder`, and two recordings that went wrong.
+    """Record the first `sermons` sermons of the made-up church into `folder`, and three recordings of another kind.
 
     Beside each recording lies `<stem>.txt`, what is spoken in it. `manifest.json` holds the hash of each: a
     recording that is there and unchanged is left alone, so a second call does nothing and one after an
     interruption goes on. The same call gives the same bytes on the same machine. `workers` processes record side by
     side (default: one for each core, at most 4); `progress(done, total, file name)` is called as each is ready.
 
-    Returns the sermons by date; the silent recording and the broken one (`SILENT_NAME`, `BROKEN_NAME`) are not
-    among them. Raises ValueError for a number of sermons that was not written.
+    Returns the sermons by date; the silent recording, the broken one and the conversation of two people
+    (`SILENT_NAME`, `BROKEN_NAME`, `CONVERSATION_NAME`) are not among them. Raises ValueError for a number of sermons that was not written.
     """
     wanted = scripts()[:sermons]
     if not 0 < sermons == len(wanted):
@@ -177,7 +181,7 @@ def make_church(
         done += 1
         if progress:
             progress(done, len(wanted), script.file_name)
-    _add_flawed(folder)
+    _add_others(folder)
     made = {script.file_name for script in missing}
     return [_demo_sermon(folder, script, known[script.file_name], script.file_name in made) for script in wanted]
 
@@ -262,7 +266,11 @@ def _timeline(
         tracks[kind][start : start + piece.size] = piece
         spans[kind].append((start, start + piece.size))
         start += piece.size
-    return tracks["speech"], tracks["music"], spans["speech"], spans["music"]
+    if "under" in script.interludes:
+        prayer = slice(*spans["speech"][-1])
+        tracks["music"][prayer] = _UNDER * organ_interlude((prayer.stop - prayer.start) / rate_hz, rate_hz, rng)
+        spans["music"].append((prayer.start, prayer.stop))
+    return tracks["speech"], tracks["music"], spans["speech"], sorted(spans["music"])
 
 
 def _record(folder: Path, script: Script) -> dict:
@@ -328,8 +336,8 @@ def _tidy(folder: Path, known: dict[str, dict]) -> None:
         del known[name]
 
 
-def _add_flawed(folder: Path) -> None:
-    """A recording in which the microphone was off, and one that is no recording at all."""
+def _add_others(folder: Path) -> None:
+    """A recording in which the microphone was off, one that is no recording at all, and two people who talk."""
     import soundfile
 
     if not (folder / SILENT_NAME).exists():
@@ -339,6 +347,13 @@ def _add_flawed(folder: Path) -> None:
     if not (folder / BROKEN_NAME).exists():
         note = "The upload of this recording broke off, and the page that said so was saved in its place.\n"
         write_atomically(folder / BROKEN_NAME, note.encode())
+    if not (folder / CONVERSATION_NAME).exists():
+        package = find_spec("pyannote.audio")
+        if package is None or package.origin is None:
+            raise FileNotFoundError(
+                "the package pyannote.audio, which carries the conversation, is missing: run `make setup`"
+            )
+        copy_atomically(Path(package.origin).parent / "sample" / "sample.wav", folder / CONVERSATION_NAME)
 
 
 def _read_manifest(folder: Path) -> dict[str, dict]:

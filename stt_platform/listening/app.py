@@ -27,6 +27,7 @@ from stt_platform.listening.pictures import overview_picture, window_picture
 from stt_platform.listening.sermon_data import (
     ORIGINAL_VIEW,
     Sound,
+    funnel_of,
     list_sermons,
     sermon_details,
     sermon_exists,
@@ -80,10 +81,19 @@ def create_app(home: Path) -> Starlette:
 
     def sermon(request: Request) -> Response:
         key = _sermon_of(request)
-        details = sermon_details(home, key, _view_of(request))
+        details = sermon_details(home, key)
         if details is None:
             raise _unknown(key)
         return JSONResponse(details, headers=_ASKED_AGAIN)
+
+    def funnel_of_all(request: Request) -> Response:
+        return JSONResponse({"steps": funnel_of(home)}, headers=_ASKED_AGAIN)
+
+    def funnel(request: Request) -> Response:
+        key = _sermon_of(request)
+        if not sermon_exists(home, key):
+            raise _unknown(key)
+        return JSONResponse({"steps": funnel_of(home, key)}, headers=_ASKED_AGAIN)
 
     def sermon_page(request: Request) -> Response:
         key = _sermon_of(request)
@@ -123,6 +133,8 @@ def create_app(home: Path) -> Starlette:
             Route("/sermon/{sermon}", sermon_page),
             Route("/api/sermons", sermon_list),
             Route("/api/sermon/{sermon}", sermon),
+            Route("/api/funnel", funnel_of_all),
+            Route("/api/funnel/{sermon}", funnel),
             Route("/audio/{sermon}", audio),
             Route("/spectrogram/{sermon}.png", window),
             Route("/overview/{sermon}.png", overview),

@@ -1,28 +1,57 @@
 """What the listening page shows of the store, as values that JSON can carry."""
 
 import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.audio.funnel import HELD_BACK
+from stt_platform.settings import AgreementSettings, GateSettings, SettingsError, load_settings
+from stt_platform.speech.captions import Caption, caption_text
+from stt_platform.store.funnel import read_funnel
 from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.schemas import SERMON_STAGES_IN_ORDER
 from stt_platform.store.stages import current_stage
 
 ORIGINAL_VIEW = "original"
-_STAGE_WITH_SOUND = {ORIGINAL_VIEW: "standard_audio"}
-"""Which stage holds `audio.wav` of a view."""
+_STAGE_WITH_SOUND = {ORIGINAL_VIEW: "standard_audio", "enhanced": "enhanced_audio"}
+"""Which stage holds `audio.wav` of a view, in the order in which the views are shown."""
 
 _WAITING_FOR = {
-    "recording": "The recording has to be looked at: can it be read, and how long is it?",
+    "recording": "The recording has to be looked at: can it be read, how long is it, is it distorted?",
+    "captions": "The captions that came with the recording have to be read, if there are any.",
     "standard_audio": "The sound has to be converted to the form that every later step reads.",
+    "sound_classes": "It has to be heard where there is speech, music, singing, noise and silence.",
+    "separated_audio": "Speech has to be taken out of the music under it, if there is any.",
+    "enhanced_audio": "The noise has to be taken away and the loudness evened out.",
+    "speaker_turns": "It has to be heard who speaks when.",
     "speech_chunks": "The speech has to be found and cut into chunks.",
     "training_chunks": "The chunks have to be measured and written as sound files.",
     "transcript": "The recogniser has to write down what is said.",
+    "consensus": "A second recogniser has to listen, to tell which texts can be relied on.",
 }
-"""The stages in order, each with what a sermon waits for that has not been through it."""
+"""What a sermon waits for that has not been through a stage."""
 
-_SHOWN_OF_TRANSCRIPT = ("system", "text", "avg_logprob", "no_speech_prob", "compression_ratio")
+_NOBODY_WAITS_FOR = ("captions",)
+
+_SHOWN_OF_TRANSCRIPT = ("system", "view", "text", "avg_logprob", "no_speech_prob", "compression_ratio")
+_SHOWN_OF_ENHANCEMENT = ("loudness_before_lufs", "gain_db", "loudness_lufs", "true_peak_dbtp", "loudness_shortfall_db")
+_CHUNKS = """
+    SELECT chunks.chunk_id, chunks.start_sample, chunks.end_sample, chunks.silence_ratio, chunks.forced_cut,
+           chunks.status, chunks.reason, chunks.speaker, chunks.snr_db, chunks.loudness_lufs, chunks.true_peak_dbtp,
+           training.wada_snr_db, training.vad_snr_db, training.clipped_ratio, training.bandwidth_hz,
+           training.speaker_share, consensus.status AS text_status, consensus.mean_cer,
+           consensus.reason AS text_reason
+    FROM chunks
+    LEFT JOIN training_chunks AS training
+        ON training.sermon = chunks.sermon AND training.chunk_id = chunks.chunk_id AND training.view = 'original'
+    LEFT JOIN consensus ON consensus.sermon = chunks.sermon AND consensus.chunk_id = chunks.chunk_id
+    WHERE chunks.sermon = ? ORDER BY chunks.start_sample, chunks.chunk_id
+"""
 
 
 @dataclass(frozen=True)
@@ -56,11 +85,31 @@ def list_sermons(home: Path) -> list[dict[str, Any]]:
     return [_finite(row) for row in rows.to_pylist()]
 
 
-def sermon_details(home: Path, sermon: str, view: str = ORIGINAL_VIEW) -> dict[str, Any] | None:
+def funnel_of(home: Path, sermon: str | None = None) -> list[dict[str, Any]]:
+    """What was left after every gate, in seconds, of one sermon or of all; empty where nothing came in yet."""
+    steps = read_funnel(MetadataStore(home), sermon)
+    if not steps[0].samples_in:
+        return []
+    return [
+        {
+            "name": step.name,
+            "seconds_in": step.samples_in / SAMPLE_RATE_HZ,
+            "seconds_left": step.samples_left / SAMPLE_RATE_HZ,
+            "losses": [
+                {"reason": reason, "seconds": samples / SAMPLE_RATE_HZ, "held_back": reason in HELD_BACK}
+                for reason, samples in step.losses
+            ],
+        }
+        for step in steps
+    ]
+
+
+def sermon_details(home: Path, sermon: str) -> dict[str, Any] | None:
     """All that the page of one sermon shows, with times in seconds; None for a sermon the store does not know.
 
-    `chunks` are in order of time, each with the transcripts of `view` by system; `waits_for` says in plain words
-    what has not been done yet.
+    `views` are those that have sound. `chunks` are in order of time, each with what every system heard in it, in
+    whatever view it heard it: all views have the same time line. `waits_for` says in plain words what has not been
+    done yet, `limits` what the gates ask for.
     """
     store = MetadataStore(home)
     found = store.query(
@@ -69,24 +118,30 @@ def sermon_details(home: Path, sermon: str, view: str = ORIGINAL_VIEW) -> dict[s
     ).to_pylist()
     if not found:
         return None
-    transcripts = _rows_of(store, "transcripts", sermon)
-    by_chunk = _by_chunk(transcripts, view)
-    sound = sound_of(home, sermon, view)
+    chunks = [_in_seconds(_finite(row)) for row in store.query(_CHUNKS, [sermon]).to_pylist()]
+    transcripts = _transcripts(_rows_of(store, "transcripts", sermon))
+    heard_by_others = _heard_by_others(store, sermon, chunks)
+    for chunk in chunks:
+        chunk["transcripts"] = transcripts.get(chunk["chunk_id"], [])
+        chunk["heard_by_others"] = heard_by_others.get(chunk["chunk_id"], [])
+    systems = {(row["system"], row["view"]) for rows in transcripts.values() for row in rows}
     return {
         **_finite(found[0]),
         "waits_for": _waits_for(store, sermon) if found[0]["status"] == "waiting" else None,
         "sample_rate_hz": SAMPLE_RATE_HZ,
-        "view": view,
-        "views": _views(transcripts, _rows_of(store, "training_chunks", sermon)),
-        "systems": sorted({row["system"] for rows in by_chunk.values() for row in rows}),
-        "sound": {"version": sound.version} if sound else None,
-        "chunks": _chunks(store, sermon, by_chunk),
+        "views": _views_with_sound(home, sermon),
+        "systems": [{"system": system, "view": view} for system, view in sorted(systems)],
+        "chunks": chunks,
+        "segments": [_shown(row, "label") for row in _rows_of(store, "segments", sermon)],
+        "turns": [_shown(row, "speaker") for row in _rows_of(store, "speaker_turns", sermon)],
+        "enhancement": _enhancement(_rows_of(store, "enhancements", sermon)),
+        "limits": _limits(home),
     }
 
 
-def _views(*rows: list[dict[str, Any]]) -> list[str]:
-    others = {row["view"] for table in rows for row in table} - {ORIGINAL_VIEW}
-    return [ORIGINAL_VIEW, *sorted(others)]
+def _views_with_sound(home: Path, sermon: str) -> list[dict[str, str]]:
+    sounds = {view: sound_of(home, sermon, view) for view in _STAGE_WITH_SOUND}
+    return [{"view": view, "version": sound.version} for view, sound in sounds.items() if sound]
 
 
 def _rows_of(store: MetadataStore, table: str, sermon: str) -> list[dict[str, Any]]:
@@ -100,31 +155,71 @@ def _rows_of(store: MetadataStore, table: str, sermon: str) -> list[dict[str, An
 def _waits_for(store: MetadataStore, sermon: str) -> dict[str, str]:
     rows = store.query("select stage from stage_results where sermon = ?", [sermon]).to_pylist()
     done = {row["stage"] for row in rows}
-    stage = next((stage for stage in _WAITING_FOR if stage not in done), "transcript")
+    stage = next(stage for stage in SERMON_STAGES_IN_ORDER if stage not in done and stage not in _NOBODY_WAITS_FOR)
     return {"stage": stage, "text": _WAITING_FOR[stage]}
 
 
-def _chunks(store: MetadataStore, sermon: str, transcripts: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    rows = store.query(
-        "select chunk_id, start_sample, end_sample, silence_ratio, forced_cut, snr_db, loudness_lufs, "
-        "true_peak_dbtp, speaker, status, reason from chunks where sermon = ? order by start_sample, chunk_id",
-        [sermon],
-    ).to_pylist()
-    return [{**_in_seconds(_finite(row)), "transcripts": transcripts.get(row["chunk_id"], [])} for row in rows]
-
-
-def _by_chunk(transcripts: list[dict[str, Any]], view: str) -> dict[str, list[dict[str, Any]]]:
+def _transcripts(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     by_chunk: dict[str, list[dict[str, Any]]] = {}
-    for row in sorted(transcripts, key=lambda row: row["system"]):
-        if row["view"] == view:
-            words = [_in_seconds(_finite(word)) for word in row["words"]]
-            shown = {name: row[name] for name in _SHOWN_OF_TRANSCRIPT}
-            by_chunk.setdefault(row["chunk_id"], []).append({**_finite(shown), "words": words})
+    for row in sorted(rows, key=lambda row: (row["system"], row["view"])):
+        shown = _finite({name: row[name] for name in _SHOWN_OF_TRANSCRIPT})
+        words = [_finite(_shown(word, "word", "probability")) for word in row["words"]]
+        by_chunk.setdefault(row["chunk_id"], []).append({**shown, "words": words})
     return by_chunk
 
 
+def _heard_by_others(
+    store: MetadataStore, sermon: str, chunks: Iterable[dict[str, Any]]
+) -> dict[str, list[dict[str, str]]]:
+    """What second recognisers and the captions say, by chunk."""
+    by_chunk: dict[str, list[dict[str, str]]] = {}
+    opinions = sorted(_rows_of(store, "second_opinions", sermon), key=lambda row: row["system"])
+    for row in opinions:
+        by_chunk.setdefault(row["chunk_id"], []).append({"system": row["system"], "text": row["text"]})
+    if any(row["system"].startswith("captions") for row in opinions):
+        return by_chunk
+    captions = sorted(
+        (Caption(row["start_s"], row["end_s"], row["text"]) for row in _rows_of(store, "captions", sermon)),
+        key=lambda caption: caption.start_s,
+    )
+    starts = [caption.start_s for caption in captions]
+    latest_ends = list(accumulate((caption.end_s for caption in captions), max))
+    for chunk in chunks:
+        start_s, end_s = chunk["start_s"], chunk["end_s"]
+        near = captions[bisect_right(latest_ends, start_s) : bisect_left(starts, end_s)]
+        text = caption_text(near, start_s, end_s)
+        if text:
+            by_chunk.setdefault(chunk["chunk_id"], []).append({"system": "captions", "text": text})
+    return by_chunk
+
+
+def _enhancement(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return _finite({name: rows[0][name] for name in _SHOWN_OF_ENHANCEMENT}) if rows else None
+
+
+def _limits(home: Path) -> dict[str, float]:
+    """What the gates ask for. Settings that cannot be read are told elsewhere, and no reason to show nothing."""
+    try:
+        settings = load_settings(home)
+        gates, agreement = settings.gates, settings.agreement
+    except SettingsError:
+        gates, agreement = GateSettings(), AgreementSettings()
+    return {
+        "min_snr_db": gates.min_chunk_snr_db,
+        "max_clipped_ratio": gates.max_clipped_ratio,
+        "max_silence_ratio": gates.max_silence_ratio,
+        "min_bandwidth_hz": gates.min_bandwidth_hz,
+        "max_mean_cer": agreement.max_mean_cer,
+    }
+
+
+def _shown(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    times = {"start_s": row["start_sample"] / SAMPLE_RATE_HZ, "end_s": row["end_sample"] / SAMPLE_RATE_HZ}
+    return {name: row[name] for name in names} | times
+
+
 def _in_seconds(row: dict[str, Any]) -> dict[str, Any]:
-    start, end = row["start_sample"], row["end_sample"]
+    start, end = row.pop("start_sample"), row.pop("end_sample")
     return {**row, "start_s": start / SAMPLE_RATE_HZ, "end_s": end / SAMPLE_RATE_HZ}
 
 

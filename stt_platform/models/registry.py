@@ -1,5 +1,6 @@
 """From a model's name to a folder of weights on this machine."""
 
+import os
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -60,6 +61,11 @@ class Model:
             return Path(spec.origin).parent / self.folder
         return self._fetch()
 
+    def local_folder(self, home: Path) -> Path | None:
+        """`STT_HOME/models/<kind>`, where a user can put weights that the platform cannot fetch; None if not there."""
+        folder = home / "models" / self.kind
+        return folder if folder.is_dir() else None
+
     def _fetch(self) -> Path:
         from huggingface_hub import snapshot_download
 
@@ -72,6 +78,11 @@ class Model:
                 "the model hub's cache folder from a machine that has it, or use the embedded profile "
                 "(STT_PROFILE=embedded), which needs no download"
             ) from error
+
+
+def hub_token() -> str | None:
+    """The user's token for gated models of the model hub, from the environment; never logged."""
+    return os.environ.get("HF_TOKEN") or None
 
 
 @cache

@@ -134,6 +134,14 @@ class FasterWhisper:
             if progress is not None:
                 progress(done, len(chunks))
 
+    def detect_language(self, samples: np.ndarray) -> tuple[str, float] | None:
+        """The language heard in float32 samples at 16 kHz and its probability; None where the model knows one only."""
+        if not self._model.model.is_multilingual or not samples.size:
+            return None
+        from stt_platform.speech.language import detect_language
+
+        return detect_language(self._model, samples)
+
     def _transcribe(
         self,
         samples: np.ndarray,

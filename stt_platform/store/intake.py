@@ -8,6 +8,7 @@ file becomes a sermon too, so that its reason is seen where people look.
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ from typing import Literal
 from stt_platform.audio.decode import probe
 from stt_platform.audio.media import UnreadableMedia
 from stt_platform.files import copy_atomically, one_at_a_time, sha256_of, write_atomically
+from stt_platform.store.captions import CAPTION_SUFFIXES, attach_captions
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.names import SermonName, guess_name, is_sermon_key, parse_date, printable, sermon_key
 
@@ -41,6 +43,8 @@ RECORDING_SUFFIXES = frozenset(
     ]
 )
 REFERENCE_SUFFIXES = frozenset([".txt", ".jsonl", ".csv"])
+COMPANION_SUFFIXES = REFERENCE_SUFFIXES | CAPTION_SUFFIXES
+"""Files that belong to the recording of the same name beside them."""
 INBOX_SOURCE = "inbox/"
 _REGISTRATION = "sermon.json"
 
@@ -78,7 +82,7 @@ class Intake:
     """What became of one file."""
 
     path: str
-    outcome: Literal["new", "new version", "same recording", "reference", "refused"]
+    outcome: Literal["new", "new version", "same recording", "reference", "captions", "refused"]
     message: str
     sermon: str | None = None
 
@@ -106,7 +110,7 @@ def registrations(home: Path) -> dict[str, Registration]:
 
 
 def find_recordings(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files that `paths` (files and folders) stand for, in order: recordings and the references beside them.
+    """The files that `paths` (files and folders) stand for, in order: recordings and what belongs to them.
 
     A file named directly is always among them, whatever its ending; in folders only known endings count.
     """
@@ -114,7 +118,7 @@ def find_recordings(paths: Iterable[Path]) -> Iterator[Path]:
         # Unlike Path.is_dir, this takes a name that is too long for a file as no folder.
         if os.path.isdir(path):  # noqa: PTH112
             for found in sorted(path.rglob("*")):
-                known = found.suffix.lower() in RECORDING_SUFFIXES | REFERENCE_SUFFIXES
+                known = found.suffix.lower() in RECORDING_SUFFIXES | COMPANION_SUFFIXES
                 if known and not found.name.startswith(".") and found.is_file():
                     yield found
         else:
@@ -132,14 +136,15 @@ def ingest(
 ) -> Iterator[Intake]:
     """Take in files, one `Intake` each; a bad one is refused with its reason and the others go on.
 
-    References (`.txt`, `.jsonl`, `.csv` with a recording's name) go to the sermon of that name. `source_of` names
-    where a file came from: the same source with other content is a new version.
+    References (`.txt`, `.jsonl`, `.csv`) and captions (`.vtt`, `.srt`, `.json3`) with a recording's name go to the
+    sermon of that name. `source_of` names where a file came from: the same source with other content is a new
+    version.
     """
-    # References last: the recording that one belongs to may be among these.
-    for path in sorted(find_recordings(paths), key=_is_reference):
+    # Companions last: the recording that one belongs to may be among these.
+    for path in sorted(find_recordings(paths), key=_is_companion):
         try:
-            if _is_reference(path):
-                yield _attach_reference(store, path, source=source_of(path))
+            if _is_companion(path):
+                yield _attach(store, path, source=source_of(path))
             else:
                 yield _ingest_one(store, path, title=title, speaker=speaker, date=date, source=source_of(path))
         except (OSError, IntakeRefused) as error:
@@ -147,8 +152,8 @@ def ingest(
             yield Intake(printable(str(path)), "refused", f"refused: {reason}")
 
 
-def _is_reference(path: Path) -> bool:
-    return path.suffix.lower() in REFERENCE_SUFFIXES
+def _is_companion(path: Path) -> bool:
+    return path.suffix.lower() in COMPANION_SUFFIXES
 
 
 def _ingest_one(
@@ -244,17 +249,28 @@ def _write_row(store: MetadataStore, entry: Registration) -> None:
     store.write("registrations", entry.sermon, [{column: getattr(entry, column) for column in columns}])
 
 
-def _attach_reference(store: MetadataStore, path: Path, *, source: str) -> Intake:
+def _attach(store: MetadataStore, path: Path, *, source: str) -> Intake:
     shown = printable(str(path))
-    stem = str(Path(printable(source)).with_suffix(""))
-    owners = [entry for entry in registrations(store.home).values() if str(Path(entry.source).with_suffix("")) == stem]
+    names = _names_of_recording(printable(source))
+    owners = [entry for entry in registrations(store.home).values() if str(Path(entry.source).with_suffix("")) in names]
     if not owners:
         message = "no recording of that name beside it; left alone (or put it into the references folder of STT_HOME)"
         return Intake(shown, "refused", message)
-    target = store.home / "sermons" / owners[0].sermon / "references" / f"reference{path.suffix.lower()}"
+    sermon = owners[0].sermon
+    if path.suffix.lower() in CAPTION_SUFFIXES:
+        attach_captions(store.home, sermon, path)
+        return Intake(shown, "captions", f"captions of {sermon}", sermon)
+    target = store.home / "sermons" / sermon / "references" / f"reference{path.suffix.lower()}"
     if not target.exists() or sha256_of(target) != sha256_of(path):
         copy_atomically(path, target)
-    return Intake(shown, "reference", f"reference text of {owners[0].sermon}", owners[0].sermon)
+    return Intake(shown, "reference", f"reference text of {sermon}", sermon)
+
+
+def _names_of_recording(source: str) -> tuple[str, ...]:
+    """What the recording of a companion may be called: captions carry their language (`sermon.en.vtt`)."""
+    name = Path(source).with_suffix("")
+    language = re.fullmatch(r"\.[a-z]{2}(-[A-Za-z]{2,8})?", name.suffix)
+    return (str(name), str(name.with_suffix(""))) if language else (str(name),)
 
 
 def remove_sermon(store: MetadataStore, sermon: str) -> None:

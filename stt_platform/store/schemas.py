@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from stt_platform.audio.classify import LABELS as SOUND_LABELS
+
 STATUSES = ("accepted", "rejected")
+CONSENSUS = ("reliable", "unsure", "rejected")
 SPLITS = ("train", "dev", "test", "final")
 
 
@@ -56,24 +59,65 @@ _DEFINITIONS = (
     Table(
         "recordings",
         "What the file that came in is. Written by the stage `recording`, one part per sermon; the measured "
-        "columns are NULL when the file cannot be read. `tags` is JSON.",
+        "columns are NULL when the file cannot be read. `clipped_ratio` is the share of samples in flat tops, "
+        "at the rate of the file. `tags` is JSON.",
         pa.schema(
             [
                 *_required(sermon=_TEXT),
                 *_optional(duration_s=_FLOAT, native_rate_hz=_INT32, channels=_INT16, container=_TEXT, codec=_TEXT),
                 *_required(size_bytes=_INT64),
-                *_optional(tags=_TEXT, decode_errors=_INT32),
+                *_optional(tags=_TEXT, decode_errors=_INT32, clipped_ratio=_FLOAT, longest_clip_samples=_INT64),
             ]
         ),
     ),
     Table(
+        "sound_measures",
+        "What the gates of a whole recording measured, on the original. Written by the stage `sound_classes`, one "
+        "part per sermon. `samples` is its length at 16 kHz; `snr_db` is the smaller of the two estimates, NULL "
+        "where there is too little to measure; the shares are of the whole recording, 0 to 1.",
+        pa.schema(
+            [
+                *_required(sermon=_TEXT, samples=_INT64),
+                *_optional(snr_db=_FLOAT, wada_snr_db=_FLOAT, vad_snr_db=_FLOAT),
+                *_required(silence_ratio=_FLOAT, bandwidth_hz=_FLOAT),
+            ]
+        ),
+    ),
+    Table(
+        "segments",
+        "What is heard when: the whole recording in pieces of one class of sound. Written by the stage "
+        "`sound_classes`, one part per sermon, from the view that is named.",
+        pa.schema(_required(sermon=_TEXT, start_sample=_INT64, end_sample=_INT64, label=_TEXT, view=_TEXT)),
+        {"label": SOUND_LABELS},
+    ),
+    Table(
+        "enhancements",
+        "How the view `enhanced` was made. Written by the stage `enhanced_audio`, one part per sermon. "
+        "`loudness_shortfall_db` is what the level stays below the target, because true peaks may not pass "
+        "their limit; `separated_s` is how much of it was taken out of music.",
+        pa.schema(
+            [
+                *_required(sermon=_TEXT),
+                *_optional(loudness_before_lufs=_FLOAT, gain_db=_FLOAT, loudness_lufs=_FLOAT),
+                *_optional(true_peak_dbtp=_FLOAT, loudness_shortfall_db=_FLOAT),
+                *_required(separated_s=_FLOAT),
+            ]
+        ),
+    ),
+    Table(
+        "speaker_turns",
+        "Who speaks when; S1 speaks longest. Turns may overlap. Written by the stage `speaker_turns`, one part per "
+        "sermon, empty where diarization is off.",
+        pa.schema(_required(sermon=_TEXT, start_sample=_INT64, end_sample=_INT64, speaker=_TEXT)),
+    ),
+    Table(
         "stage_results",
         "The verdict of each stage, with its reason. Written by every stage, for all stages of its sermon. "
-        "`key` and `digest` name the output it speaks of.",
+        "`gate` is the short name of what refused it, `key` and `digest` name the output it speaks of.",
         pa.schema(
             [
                 *_required(sermon=_TEXT, stage=_TEXT, status=_TEXT),
-                *_optional(reason=_TEXT),
+                *_optional(reason=_TEXT, gate=_TEXT),
                 *_required(key=_TEXT, digest=_TEXT),
             ]
         ),
@@ -101,21 +145,23 @@ _DEFINITIONS = (
                     forced_cut=_FLAG,
                     status=_TEXT,
                 ),
-                *_optional(reason=_TEXT),
+                *_optional(reason=_TEXT, gate=_TEXT),
             ]
         ),
     ),
     Table(
         "training_chunks",
         "The sound of each chunk in each view (`original`, and those that enhance it), its measurements, "
-        "and whether it may train. Written by the stage `training_chunks`, one part per sermon. `path` is "
-        "relative to STT_HOME.",
+        "and whether it may train. Written by the stage `training_chunks`, one part per sermon. Level and peak are "
+        "those of the view; SNR, clipping and bandwidth are always measured on the original, and they are the gates. "
+        "`speaker_share` is the speaker's share of the speech in the chunk. `path` is relative to STT_HOME.",
         pa.schema(
             [
                 *_required(sermon=_TEXT, chunk_id=_TEXT, view=_TEXT),
                 *_optional(snr_db=_FLOAT, loudness_lufs=_FLOAT, true_peak_dbtp=_FLOAT, speaker=_TEXT),
                 *_required(status=_TEXT),
-                *_optional(reason=_TEXT, path=_TEXT),
+                *_optional(reason=_TEXT, path=_TEXT, gate=_TEXT, wada_snr_db=_FLOAT, vad_snr_db=_FLOAT),
+                *_optional(clipped_ratio=_FLOAT, bandwidth_hz=_FLOAT, speaker_share=_FLOAT),
             ]
         ),
     ),
@@ -140,6 +186,32 @@ _DEFINITIONS = (
         ),
     ),
     Table(
+        "captions",
+        "What the captions of a recording from the web say, rolling ones merged, in seconds of the recording. "
+        "Written by the stage `captions`, one part per sermon.",
+        pa.schema(_required(sermon=_TEXT, start_s=_FLOAT, end_s=_FLOAT, text=_TEXT)),
+    ),
+    Table(
+        "second_opinions",
+        "What others heard in a chunk: a recogniser of another architecture, and captions. Written by the stage "
+        "`consensus`, one part per sermon.",
+        pa.schema(_required(sermon=_TEXT, chunk_id=_TEXT, system=_TEXT, text=_TEXT)),
+    ),
+    Table(
+        "consensus",
+        "Whether a chunk's text can be relied on: the mean character error rate between all pairs of systems, and "
+        "what the text itself gives away. Written by the stage `consensus`, one part per sermon.",
+        pa.schema(
+            [
+                *_required(sermon=_TEXT, chunk_id=_TEXT),
+                *_optional(mean_cer=_FLOAT),
+                *_required(status=_TEXT),
+                *_optional(reason=_TEXT, gate=_TEXT),
+            ]
+        ),
+        {"status": CONSENSUS},
+    ),
+    Table(
         "references",
         "What was really said, written down from scratch by people. Written by the import of references, one "
         "part per sermon; `chunk_id` is NULL for the text of a whole sermon.",
@@ -158,15 +230,28 @@ _DEFINITIONS = (
 
 TABLES: Mapping[str, Table] = {table.name: table for table in _DEFINITIONS}
 
+SERMON_STAGES_IN_ORDER = (
+    "recording",
+    "standard_audio",
+    "sound_classes",
+    "separated_audio",
+    "enhanced_audio",
+    "speaker_turns",
+    "speech_chunks",
+    "training_chunks",
+    "captions",
+    "transcript",
+    "consensus",
+)
+_ORDER = f"coalesce(list_position({list(SERMON_STAGES_IN_ORDER)}, stage), 99)"
+
 VIEWS: Mapping[str, str] = {
     # One row per sermon with its verdict so far; the first stage that rejects gives the reason.
-    "sermons": """
+    "sermons": f"""
         WITH verdicts AS (
             SELECT sermon, bool_or(status = 'rejected') AS rejected,
                    bool_or(stage = 'transcript' AND status = 'accepted') AS transcribed,
-                   first(reason ORDER BY coalesce(list_position([
-                       'recording', 'standard_audio', 'speech_chunks', 'training_chunks', 'transcript'
-                   ], stage), 99), stage) FILTER (status = 'rejected') AS reason
+                   first(reason ORDER BY {_ORDER}, stage) FILTER (status = 'rejected') AS reason
             FROM stage_results GROUP BY sermon
         )
         SELECT registrations.sermon, registrations.title, registrations.speaker, registrations.date,
@@ -185,12 +270,64 @@ VIEWS: Mapping[str, str] = {
         SELECT speech.sermon, speech.chunk_id, speech.start_sample, speech.end_sample, training.snr_db,
                speech.silence_ratio, training.loudness_lufs, training.true_peak_dbtp, training.speaker,
                speech.forced_cut,
-               CASE WHEN training.status = 'rejected' THEN training.status ELSE speech.status END AS status,
-               CASE WHEN training.status = 'rejected' THEN training.reason ELSE speech.reason END AS reason,
-               training.path
+               CASE WHEN 'rejected' IN (speech.status, training.status, consensus.status) THEN 'rejected'
+                    ELSE 'accepted' END AS status,
+               CASE WHEN speech.status = 'rejected' THEN speech.reason
+                    WHEN training.status = 'rejected' THEN training.reason
+                    WHEN consensus.status = 'rejected' THEN consensus.reason END AS reason,
+               training.path,
+               CASE WHEN speech.status = 'rejected' THEN speech.gate
+                    WHEN training.status = 'rejected' THEN training.gate
+                    WHEN consensus.status = 'rejected' THEN consensus.gate END AS gate
         FROM speech_chunks AS speech
         LEFT JOIN training_chunks AS training
             ON training.sermon = speech.sermon AND training.chunk_id = speech.chunk_id
             AND training.view = 'original'
+        LEFT JOIN consensus ON consensus.sermon = speech.sermon AND consensus.chunk_id = speech.chunk_id
+    """,
+    # Where the sound of every sermon went, in samples at 16 kHz: the rows of a sermon add up to its length.
+    "funnel": f"""
+        WITH refused AS (
+            SELECT sermon, first(stage ORDER BY {_ORDER}) AS stage,
+                   coalesce(first(gate ORDER BY {_ORDER}), 'other') AS gate
+            FROM stage_results WHERE status = 'rejected' GROUP BY sermon
+        ), lengths AS (
+            SELECT recordings.sermon,
+                   coalesce(measures.samples, round(recordings.duration_s * 16000)::BIGINT, 0) AS samples
+            FROM recordings LEFT JOIN sound_measures AS measures ON measures.sermon = recordings.sermon
+        ), whole AS (
+            SELECT sermon, gate, samples FROM refused JOIN lengths USING (sermon)
+        ), kept AS (
+            SELECT sermon, samples FROM lengths
+            WHERE sermon NOT IN (SELECT sermon FROM refused) AND sermon IN (SELECT sermon FROM speech_chunks)
+        ), pieces AS (
+            SELECT chunks.sermon, chunks.end_sample - chunks.start_sample AS samples,
+                   CASE WHEN chunks.status = 'rejected' THEN coalesce(chunks.gate, 'other') END AS gate,
+                   consensus.status AS consensus
+            FROM chunks JOIN kept USING (sermon)
+            LEFT JOIN consensus ON consensus.sermon = chunks.sermon AND consensus.chunk_id = chunks.chunk_id
+        ), outside AS (
+            SELECT segments.sermon, segments.label,
+                   segments.end_sample - segments.start_sample - coalesce(sum(
+                       least(segments.end_sample, chunks.end_sample)
+                       - greatest(segments.start_sample, chunks.start_sample)
+                   ), 0) AS samples
+            FROM segments JOIN kept USING (sermon)
+            LEFT JOIN speech_chunks AS chunks ON chunks.sermon = segments.sermon
+                AND chunks.start_sample < segments.end_sample AND chunks.end_sample > segments.start_sample
+            GROUP BY segments.sermon, segments.label, segments.start_sample, segments.end_sample
+        )
+        SELECT sermon, 1 AS step, 'recording' AS gate_of, gate AS outcome, samples FROM whole
+        UNION ALL
+        SELECT sermon, 2, 'no speech',
+               CASE WHEN label IN ('speech', 'speech_over_music') THEN 'pauses' ELSE label END,
+               sum(samples)::BIGINT FROM outside GROUP BY ALL HAVING sum(samples) <> 0
+        UNION ALL
+        SELECT sermon, 3, 'chunk', gate, sum(samples)::BIGINT FROM pieces WHERE gate IS NOT NULL GROUP BY ALL
+        UNION ALL
+        SELECT sermon, 4, 'left',
+               CASE consensus WHEN 'reliable' THEN 'reliable text' WHEN 'unsure' THEN 'unsure text'
+                    ELSE 'no text yet' END,
+               sum(samples)::BIGINT FROM pieces WHERE gate IS NULL GROUP BY ALL
     """,
 }

@@ -22,12 +22,16 @@ _MANIFEST = "stage.json"
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage found: a verdict, numbers for people, and rows for the tables."""
+    """What a stage found: a verdict, numbers for people, and rows for the tables.
+
+    `gate` is the short name of what refused a rejected sermon; refusals with the same gate are counted together.
+    """
 
     status: str = "accepted"
     reason: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    gate: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class StageOutput:
     facts: Mapping[str, Any]
     tables: tuple[str, ...]
     files: tuple[str, ...]
+    gate: str | None = None
     reused: bool = False
 
     @property
@@ -117,6 +122,7 @@ def _make(
             "key": key,
             "status": result.status,
             "reason": result.reason,
+            "gate": result.gate,
             "facts": dict(result.facts),
             "tables": sorted(result.tables),
             "files": files,
@@ -147,6 +153,7 @@ def _load(folder: Path, sermon: str, stage: str, reused: bool = False) -> StageO
         facts=manifest["facts"],
         tables=tuple(manifest["tables"]),
         files=tuple(manifest["files"]),
+        gate=manifest.get("gate"),
         reused=reused,
     )
 
@@ -178,6 +185,7 @@ def _verdict(output: StageOutput) -> dict[str, Any]:
         "stage": output.stage,
         "status": output.status,
         "reason": output.reason,
+        "gate": output.gate,
         "key": output.key,
         "digest": output.digest,
     }

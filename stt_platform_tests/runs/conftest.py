@@ -49,7 +49,7 @@ def run_stages(instance: dg.DagsterInstance, sermon: str) -> dg.ExecuteInProcess
     from stt_platform.definitions import defs
 
     instance.add_dynamic_partitions(sermon_partitions.name, [sermon])
-    return defs.resolve_job_def("sermon_to_transcript").execute_in_process(instance=instance, partition_key=sermon)
+    return defs.resolve_job_def("sermon_stages").execute_in_process(instance=instance, partition_key=sermon)
 
 
 def stt(*arguments: str, home: Path, check: bool = True, **variables: str) -> subprocess.CompletedProcess:

@@ -104,7 +104,7 @@ def test_the_sensors_lead_from_a_file_to_its_run(
     assert not first.run_requests
     instance.add_dynamic_partitions(sermon_partitions.name, request.partition_keys)
     (run,) = tick(new_sermons, instance).run_requests
-    assert (run.job_name, run.partition_key) == ("sermon_to_transcript", "2024-03-10--grace")
+    assert (run.job_name, run.partition_key) == ("sermon_stages", "2024-03-10--grace")
     run_stages(instance, "2024-03-10--grace")
     (over_all,) = tick(new_sermons, instance).run_requests
     assert over_all.job_name == "after_sermons"

@@ -4,6 +4,8 @@ import dagster as dg
 from syrupy.assertion import SnapshotAssertion
 
 from stt_platform.definitions import defs
+from stt_platform.defs.sermons.stage import SERMON_STAGES
+from stt_platform.store.schemas import SERMON_STAGES_IN_ORDER
 
 
 def test_definitions_are_loadable() -> None:
@@ -26,6 +28,10 @@ def test_what_users_see(snapshot: SnapshotAssertion) -> None:
     assert seen == snapshot
     assert sorted(sensor.name for sensor in defs.sensors or []) == snapshot
     assert sorted(job.name for job in defs.jobs or []) == snapshot
+
+
+def test_the_store_knows_the_order_of_the_stages() -> None:
+    assert tuple(SERMON_STAGES) == SERMON_STAGES_IN_ORDER
 
 
 def test_sensors_are_on_by_default_and_say_what_they_do() -> None:

@@ -254,6 +254,7 @@ def test_sermons_and_their_scripts_lie_side_by_side(small_church):
         *(sermon.script_path.name for sermon in sermons),
         church.SILENT_NAME,
         church.BROKEN_NAME,
+        church.CONVERSATION_NAME,
         church.MANIFEST_NAME,
     }
     for sermon, script in zip(sermons, SCRIPTS, strict=False):

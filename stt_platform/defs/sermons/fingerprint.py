@@ -7,13 +7,13 @@ from pathlib import Path
 from stt_platform.settings import Settings
 from stt_platform.store.intake import registrations
 
+_STAGES = ("training_chunks", "transcript", "consensus")
+
 
 def over_all_fingerprint(home: Path, settings: Settings) -> str:
     """Changes when a sermon comes, goes or is run anew, when a reference or a pin changes, and with the split's settings."""
     sermons = {key: (entry.version, entry.title, entry.speaker) for key, entry in registrations(home).items()}
-    outputs = [
-        home / "sermons" / key / stage / "current.json" for key in sermons for stage in ("speech_chunks", "transcript")
-    ]
+    outputs = [home / "sermons" / key / stage / "current.json" for key in sermons for stage in _STAGES]
     references = [path for key in sermons for path in (home / "sermons" / key / "references").glob("*")]
     by_hand = [*(home / "references").glob("*"), home / "splits" / "pinned.csv", home / "splits" / "frozen.json"]
     files = {str(path.relative_to(home)): _state(path) for path in sorted([*outputs, *references, *by_hand])}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stt_platform.settings import InboxSettings
-from stt_platform.store.intake import INBOX_SOURCE, RECORDING_SUFFIXES, REFERENCE_SUFFIXES, Intake, ingest
+from stt_platform.store.intake import COMPANION_SUFFIXES, INBOX_SOURCE, RECORDING_SUFFIXES, Intake, ingest
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.names import printable
 
@@ -40,8 +40,8 @@ def take_from_inbox(store: MetadataStore, settings: InboxSettings) -> Iterator[I
 
 
 def waiting_files(inbox: Path) -> list[Path]:
-    """The recordings and references in the inbox, recordings first, sorted."""
-    known = RECORDING_SUFFIXES | REFERENCE_SUFFIXES
+    """The recordings in the inbox, sorted, and after them what belongs to recordings."""
+    known = RECORDING_SUFFIXES | COMPANION_SUFFIXES
     files = [
         path
         for path in inbox.rglob("*")
@@ -51,7 +51,7 @@ def waiting_files(inbox: Path) -> list[Path]:
         and path.is_file()
         and not path.is_symlink()
     ]
-    return sorted(files, key=lambda path: (path.suffix.lower() in REFERENCE_SUFFIXES, str(path)))
+    return sorted(files, key=lambda path: (path.suffix.lower() in COMPANION_SUFFIXES, str(path)))
 
 
 def is_whole(path: Path, settle_s: float) -> bool:

@@ -10,9 +10,12 @@ from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.overview import Overview
 from stt_platform.audio.pictures import ChunkMark, sermon_picture
 from stt_platform.defs.platform import Platform
+from stt_platform.defs.sermons.funnel import shown_funnel
 from stt_platform.listening.addresses import sermon_address
+from stt_platform.store.funnel import read_funnel
 from stt_platform.store.stages import StageOutput, current_stage
 
+_WITH_FUNNEL = ("speech_chunks", "training_chunks", "consensus")
 _FIRST_ROWS = 10
 _TEXT_LENGTH = 120
 _CHUNK_MARKS = "select start_sample, end_sample, status, reason from chunks where sermon = ? order by start_sample"
@@ -32,6 +35,10 @@ def sermon_metadata(platform: Platform, output: StageOutput, timings_s: Mapping[
         **{name.replace("_", " "): value for name, value in output.facts.items()},
         **{f"{name} (s)": round(seconds, 3) for name, seconds in timings_s.items()},
     }
+    if output.stage in _WITH_FUNNEL:
+        steps = read_funnel(platform.store, output.sermon)
+        if steps[0].samples_in:
+            metadata["funnel"] = shown_funnel(steps, output.sermon)
     for table in output.tables:
         rows = platform.store.read(table, output.sermon)
         metadata["dagster/partition_row_count"] = rows.num_rows

@@ -8,7 +8,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.sermons.fingerprint import over_all_fingerprint
 from stt_platform.defs.sermons.inbox import take_from_inbox, waiting_files
-from stt_platform.defs.sermons.jobs import after_sermons, sermon_to_transcript
+from stt_platform.defs.sermons.jobs import after_sermons, sermon_stages
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.runs import partitions_in_progress
 from stt_platform.defs.sermons.stage import SERMON_STAGES, plan
@@ -47,7 +47,7 @@ def inbox(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorR
         "One whose run failed is not started again by itself: look at the run, then start it with a click or with "
         "`stt run`. Changed settings do not redo old sermons by themselves either."
     ),
-    jobs=[sermon_to_transcript, after_sermons],
+    jobs=[sermon_stages, after_sermons],
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
@@ -66,7 +66,7 @@ def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
     requests = [
         dg.RunRequest(
             run_key=f"{key}:{known[key].version}:{known[key].sha256}",
-            job_name=sermon_to_transcript.name,
+            job_name=sermon_stages.name,
             partition_key=key,
             asset_selection=[dg.AssetKey(stage) for stage in plan(platform.home, settings, key)],
         )

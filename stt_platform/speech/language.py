@@ -1,0 +1,157 @@
+"""Whether what is spoken is English: asked of a multilingual Whisper, or concluded from how English ears fail.
+
+A multilingual Whisper knows the language (`detect_language`). Where there is none, two English recognisers show it:
+Whisper tiny.en finds its own text improbable, and a second recogniser writes something quite different. Neither is
+enough alone: noise makes one unsure, an accent makes the other stumble.
+
+Measured with tiny.en and PocketSphinx, as `DOUBTFUL_LOGPROB` and `DOUBTFUL_DISAGREEMENT` say; other models need
+other limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.speech.recogniser import HOP_SAMPLES, WINDOW_SAMPLES
+
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
+
+DOUBTFUL_LOGPROB = -0.7
+DOUBTFUL_DISAGREEMENT = 0.6
+HOPELESS_LOGPROB = -1.0
+
+
+@dataclass(frozen=True)
+class EnglishEvidence:
+    """What one chunk says about the language.
+
+    Attributes:
+        duration_s: its weight.
+        english: None where no words were heard.
+        reason: why it is taken not to be English, else None.
+    """
+
+    duration_s: float
+    english: bool | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class RecordingLanguage:
+    """Whether a recording is in English.
+
+    Attributes:
+        english: None where there is too little speech to say so.
+        english_share: of the seconds in which words were heard, 0 to 1; None without any.
+        reason: why it is not English, or why nobody can say; else None.
+    """
+
+    english: bool | None
+    english_share: float | None
+    reason: str | None
+
+
+def english_evidence(
+    text: str,
+    *,
+    duration_s: float,
+    avg_logprob: float,
+    disagreement: float | None = None,
+    doubtful_logprob: float = DOUBTFUL_LOGPROB,
+    doubtful_disagreement: float = DOUBTFUL_DISAGREEMENT,
+    hopeless_logprob: float = HOPELESS_LOGPROB,
+) -> EnglishEvidence:
+    """Judge one chunk; English is what it is taken for unless both recognisers fail.
+
+    Args:
+        text, avg_logprob: of an English-only Whisper, see `ChunkTranscript`.
+        disagreement: `pairwise_cer(...).mean_cer` with a recogniser of another kind; without it, only a text
+            below `hopeless_logprob` is taken for another language.
+    """
+    if not text.strip():
+        return EnglishEvidence(duration_s, None, None)
+    if disagreement is None:
+        other = avg_logprob < hopeless_logprob
+        details = ""
+    else:
+        other = avg_logprob < doubtful_logprob and disagreement > doubtful_disagreement
+        details = f", and a second one differs in {disagreement:.0%} of the characters"
+    if not other:
+        return EnglishEvidence(duration_s, True, None)
+    reason = f"probably not English: the recogniser doubts its text ({avg_logprob:.2f} a token){details}"
+    return EnglishEvidence(duration_s, False, reason)
+
+
+def recording_is_english(
+    evidence: Sequence[EnglishEvidence], *, min_english_share: float = 0.5, min_speech_s: float = 10.0
+) -> RecordingLanguage:
+    """Judge a recording by all its chunks, each with the weight of its length.
+
+    Args:
+        min_english_share: with less English the whole recording is refused.
+        min_speech_s: with fewer seconds of words nothing is said.
+    """
+    heard = [e for e in evidence if e.english is not None]
+    total_s = sum(e.duration_s for e in heard)
+    if not heard or total_s < min_speech_s:
+        share = sum(e.duration_s for e in heard if e.english) / total_s if total_s else None
+        return RecordingLanguage(None, share, f"{total_s:.0f} s with words; {min_speech_s:g} s are needed")
+    share = sum(e.duration_s for e in heard if e.english) / total_s
+    if share >= min_english_share:
+        return RecordingLanguage(True, share, None)
+    return RecordingLanguage(
+        False, share, f"probably not English: {share:.0%} of it sounds so; at least {min_english_share:.0%}"
+    )
+
+
+def detect_language(model: WhisperModel, samples: np.ndarray, *, max_windows: int = 4) -> tuple[str, float]:
+    """The language that a multilingual Whisper hears, with its probability.
+
+    `WhisperModel.detect_language` stops at the first window of which it is more than half sure. Here the
+    probabilities of several windows, evenly spread over the samples, are averaged by their length: a greeting in
+    another language, or a hymn at the beginning, does not decide for the rest.
+
+    Args:
+        samples: float32 in [-1, 1] at 16 kHz, best only speech.
+        max_windows: of 30 s each; a second or so a window on a CPU, hardly any time on a GPU.
+
+    Returns:
+        The language's code as Whisper has it, such as 'en', and its mean probability, 0 to 1.
+
+    Raises:
+        ValueError: the model knows one language only, or there are no samples.
+    """
+    if not model.model.is_multilingual:
+        raise ValueError(
+            "This Whisper knows English only, and cannot tell it from other languages; give a multilingual one, "
+            "such as large-v3."
+        )
+    if samples.size == 0:
+        raise ValueError("There are no samples to hear a language in; give at least a second of speech.")
+    totals: dict[str, float] = {}
+    windows = _windows(samples, max_windows)
+    for window in windows:
+        padded = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
+        padded[: window.size] = window
+        features = model.feature_extractor(padded)[:, : WINDOW_SAMPLES // HOP_SAMPLES]
+        for token, probability in model.model.detect_language(model.encode(features))[0]:
+            language = token.removeprefix("<|").removesuffix("|>")
+            totals[language] = totals.get(language, 0.0) + probability * window.size
+    # Of equals, the first by name.
+    best = min(totals, key=lambda language: (-totals[language], language))
+    return best, totals[best] / sum(window.size for window in windows)
+
+
+def _windows(samples: np.ndarray, max_windows: int) -> list[np.ndarray]:
+    """Up to `max_windows` pieces of 30 s, evenly spread; the last may be shorter, but is no scrap under a second."""
+    count = -(-samples.size // WINDOW_SAMPLES)
+    if count > 1 and samples.size - (count - 1) * WINDOW_SAMPLES < SAMPLE_RATE_HZ:
+        count -= 1
+    chosen = np.unique(np.linspace(0, count - 1, min(count, max_windows)).round().astype(int))
+    return [samples[i * WINDOW_SAMPLES : (i + 1) * WINDOW_SAMPLES] for i in chosen]

@@ -1,0 +1,37 @@
+"""Choices that flow back from a measurement: recorded settings, and no edges of the lineage."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+VIEWS = ("original", "enhanced")
+
+
+@dataclass(frozen=True)
+class ViewChoice:
+    """The view that is transcribed and trained on, and why."""
+
+    view: str
+    why: str
+
+
+def training_view(home: Path, setting: str) -> ViewChoice:
+    """The view that the setting `training_view` means today.
+
+    `measured` is the view recorded in `STT_HOME/choices/training_view.json` by the comparison of the views, and the
+    enhanced one until there is a comparison.
+
+    Raises `ValueError` naming the file when what is recorded there is no view.
+    """
+    if setting != "measured":
+        return ViewChoice(setting, "set by hand (setting `training_view`)")
+    path = home / "choices" / "training_view.json"
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ViewChoice("enhanced", "the default until the views are compared on assessed chunks")
+    if recorded.get("view") not in VIEWS:
+        raise ValueError(
+            f"{path}: {recorded.get('view')!r} is no view; want one of {', '.join(VIEWS)}, or delete the file"
+        )
+    return ViewChoice(recorded["view"], recorded.get("why", "recorded by the comparison of the views"))

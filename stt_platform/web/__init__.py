@@ -1,0 +1,1 @@
+"""Recordings from the web: list a channel, propose a sample, download it."""
