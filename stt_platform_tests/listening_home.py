@@ -22,12 +22,29 @@ HOSTILE_TITLE = '<img src=x onerror="window.attacked=1"><script>window.attacked=
 SILENT_REASON = "No speech was found in this recording."
 CHUNK_REASON = "too noisy: SNR 8.2 dB, at least 15 dB wanted"
 
+VIEWS = ("original", "enhanced")
+RECOGNISER, SECOND = "faster-whisper:whisper-tiny.en@0.1.0", "pocketsphinx-en-us@5.1.1"
+UNSURE_REASON = "the systems differ in 14.0 % of the characters; less than 5 % is reliable"
+CAPTIONS = ((0.5, 3.5, "the lamp was lit again"), (7.0, 11.0, "keep your oil and wait until warning comes"))
+
 CHUNKS = (
     # start_s, end_s, tone_hz, the reason of its rejection, words
     (1.0, 3.5, 500.0, None, ("The", "lamp", "was", "lit", "again")),
     (4.0, 6.0, 1500.0, CHUNK_REASON, ("noise", "and", "hum")),
     (7.0, 11.0, 3000.0, None, ("Keep", "your", "oil", "and", "wait", "until", "morning", "comes")),
 )
+
+SEGMENTS = (
+    # start_s, end_s, label; from start to end of the sermon
+    (0.0, 0.5, "silence"),
+    (0.5, 3.75, "speech"),
+    (3.75, 4.5, "music"),
+    (4.5, 6.0, "speech_over_music"),
+    (6.0, 6.5, "singing"),
+    (6.5, 6.9, "noise"),
+    (6.9, 12.0, "speech"),
+)
+TURNS = ((1.0, 3.5, "S1"), (4.0, 6.0, "S2"), (7.0, 11.0, "S1"))
 
 
 def chunk_id(number: int) -> str:
@@ -46,18 +63,26 @@ def build_home(home: Path) -> Path:
     store = MetadataStore(home)
     _register(store, SERMON, "The Lamp and the Oil", speaker="Ann Preacher", duration_s=DURATION_S, split="train")
     stage(store, SERMON, "recording")
+    stage(store, SERMON, "captions", tables={"captions": _captions()})
     _sound(store, SERMON, tones())
+    stage(store, SERMON, "sound_classes", tables={"sound_measures": [_measures()], "segments": _segments()})
+    stage(store, SERMON, "separated_audio")
+    _sound(store, SERMON, 2 * tones(), "enhanced_audio", {"enhancements": [_enhancement()]})
+    stage(store, SERMON, "speaker_turns", tables={"speaker_turns": _turns()})
     stage(store, SERMON, "speech_chunks", tables={"speech_chunks": _speech_chunks()})
     stage(store, SERMON, "training_chunks", tables={"training_chunks": _training_chunks()})
     stage(store, SERMON, "transcript", tables={"transcripts": _transcripts()})
+    stage(store, SERMON, "consensus", tables={"second_opinions": _second_opinions(), "consensus": _consensus()})
 
     _register(store, SILENT, "Silent Sunday", duration_s=5.0)
     stage(store, SILENT, "recording")
     _sound(store, SILENT, np.zeros(5 * RATE_HZ))
-    stage(store, SILENT, "speech_chunks", rejected=SILENT_REASON)
+    stage(store, SILENT, "speech_chunks", rejected=SILENT_REASON, gate="speech")
 
     _register(store, UNREADABLE, "Unreadable")
-    stage(store, UNREADABLE, "recording", rejected="The file is not a recording: its content is text.")
+    stage(
+        store, UNREADABLE, "recording", rejected="The file is not a recording: its content is text.", gate="unreadable"
+    )
 
     _register(store, WAITING, "Waiting", duration_s=1800.0)
     stage(store, WAITING, "recording")
@@ -82,8 +107,10 @@ def stage(
     name: str,
     rejected: str | None = None,
     tables: Mapping[str, list[dict[str, Any]]] | None = None,
+    gate: str | None = None,
 ) -> None:
-    result = StageResult(status="rejected" if rejected else "accepted", reason=rejected, tables=tables or {})
+    status = "rejected" if rejected else "accepted"
+    result = StageResult(status=status, reason=rejected, tables=tables or {}, gate=gate)
     build_stage(store, sermon, name, "0" * 64, lambda folder: result)
 
 
@@ -102,13 +129,70 @@ def _register(
         store.write("splits", sermon, [{"sermon": sermon, "split": split, "pinned": False}])
 
 
-def _sound(store: MetadataStore, sermon: str, samples: np.ndarray) -> None:
+def _sound(
+    store: MetadataStore,
+    sermon: str,
+    samples: np.ndarray,
+    name: str = "standard_audio",
+    tables: Mapping[str, list[dict[str, Any]]] | None = None,
+) -> None:
     def make(folder: Path) -> StageResult:
         soundfile.write(folder / "audio.wav", samples, RATE_HZ, subtype="PCM_16")
         overview_of(folder / "audio.wav").save(folder / "overview.npz")
-        return StageResult()
+        return StageResult(tables=tables or {})
 
-    build_stage(store, sermon, "standard_audio", "1" * 64, make)
+    build_stage(store, sermon, name, "1" * 64, make)
+
+
+def _measures() -> dict[str, Any]:
+    samples = round(DURATION_S * RATE_HZ)
+    return {"sermon": SERMON, "samples": samples, "snr_db": 21.0, "silence_ratio": 0.2, "bandwidth_hz": 7000.0}
+
+
+def _segments() -> list[dict[str, Any]]:
+    return [
+        {"sermon": SERMON, **_samples(start_s, end_s), "label": label, "view": "original"}
+        for start_s, end_s, label in SEGMENTS
+    ]
+
+
+def _turns() -> list[dict[str, Any]]:
+    return [{"sermon": SERMON, **_samples(start_s, end_s), "speaker": speaker} for start_s, end_s, speaker in TURNS]
+
+
+def _samples(start_s: float, end_s: float) -> dict[str, int]:
+    return {"start_sample": round(start_s * RATE_HZ), "end_sample": round(end_s * RATE_HZ)}
+
+
+def _enhancement() -> dict[str, Any]:
+    return {
+        "sermon": SERMON,
+        "loudness_before_lufs": -26.5,
+        "gain_db": 6.0,
+        "loudness_lufs": -20.5,
+        "true_peak_dbtp": -1.0,
+        "loudness_shortfall_db": 4.5,
+        "separated_s": 0.0,
+    }
+
+
+def _captions() -> list[dict[str, Any]]:
+    return [{"sermon": SERMON, "start_s": start, "end_s": end, "text": text} for start, end, text in CAPTIONS]
+
+
+def _second_opinions() -> list[dict[str, Any]]:
+    texts = {0: "the lamp was lit again", 2: "keep you oil an weight until morning comes"}
+    rows = [
+        {"sermon": SERMON, "chunk_id": chunk_id(number), "system": SECOND, "text": text}
+        for number, text in texts.items()
+    ]
+    return [*rows, {"sermon": SERMON, "chunk_id": chunk_id(1), "system": HOSTILE_TITLE, "text": HOSTILE_TITLE}]
+
+
+def _consensus() -> list[dict[str, Any]]:
+    sure = {"sermon": SERMON, "chunk_id": chunk_id(0), "mean_cer": 0.01, "status": "reliable"}
+    unsure = {"sermon": SERMON, "chunk_id": chunk_id(2), "mean_cer": 0.14, "status": "unsure", "reason": UNSURE_REASON}
+    return [sure, unsure]
 
 
 def _speech_chunks() -> list[dict[str, Any]]:
@@ -116,8 +200,7 @@ def _speech_chunks() -> list[dict[str, Any]]:
         {
             "sermon": SERMON,
             "chunk_id": chunk_id(number),
-            "start_sample": round(start_s * RATE_HZ),
-            "end_sample": round(end_s * RATE_HZ),
+            **_samples(start_s, end_s),
             "silence_ratio": 0.1,
             "forced_cut": number == 2,
             "status": "accepted",
@@ -135,6 +218,14 @@ def _training_chunks() -> list[dict[str, Any]]:
             "loudness_lufs": float("-inf") if reason else -20.5,
             "status": "rejected" if reason else "accepted",
             "reason": reason,
+            "gate": "noise" if reason else None,
+            "snr_db": 8.2 if reason else 21.5,
+            "wada_snr_db": 8.2 if reason else 21.5,
+            "vad_snr_db": 9.9 if reason else 30.25,
+            "clipped_ratio": 0.0004,
+            "bandwidth_hz": 7000.0,
+            "speaker": "S2" if reason else "S1",
+            "speaker_share": 0.9,
         }
         for number, (_, _, _, reason, _) in enumerate(CHUNKS)
     ]
@@ -145,8 +236,8 @@ def _transcripts() -> list[dict[str, Any]]:
         {
             "sermon": SERMON,
             "chunk_id": chunk_id(number),
-            "system": "whisper-tiny.en",
-            "view": "original",
+            "system": RECOGNISER,
+            "view": "enhanced",
             "text": " ".join(words),
             "avg_logprob": -0.25,
             "no_speech_prob": 0.01,

@@ -33,22 +33,24 @@ from stt_platform.audio.vad import FRAME_SAMPLES
 
 Progress = Callable[[float], None]
 
-# Half a window, in frames: windows then share one grid of frames, and every second is heard twice.
-_HOP_FRAMES = 296
+# A quarter of a window, in whole frames, so that all windows share one grid. Every second is heard four times,
+# and its pieces of 1.5 s, side by side within a window, begin elsewhere each time.
+_HOP_FRAMES = 148
 _HOP_SAMPLES = _HOP_FRAMES * FRAME_STEP_SAMPLES
 _PIECE_FRAMES = 88
-_PIECE_STEP_FRAMES = 59
 _SHORTEST_PIECE_FRAMES = -(-SHORTEST_VOICE_SAMPLES // FRAME_STEP_SAMPLES)
 
 # Mean cosine distances. One speaker, dry and in a church, quiet and in noise, five years older, stays below 0.36;
 # two of the same sex are mostly 0.48 and more apart. Taking a preacher for two costs more than the reverse. Pieces
 # of 1.5 s scatter more than the turns they make up.
-_SAME_VOICE_IN_WINDOW = 0.52
+_SAME_VOICE_IN_WINDOW = 0.53
 _SAME_VOICE = 0.41
 # Speakers that the segmentation holds apart in the same windows, for this share of their time, are two people
 # unless their voices are as near as this.
 _SAME_VOICE_THOUGH_APART = 0.30
 _APART_SHARE = 0.3
+# Bounds the time in hours of crowd and noise, where no two windows sound alike.
+_MOST_CLUSTERS = 300
 _SHORTEST_TURN_TO_CLUSTER_FRAMES = 59
 _SHORTEST_SPEAKER_S = 2.0
 
@@ -195,13 +197,13 @@ def _hear(models: SpeakerModels, wav_path: Path, number: int, audible: np.ndarra
 
 
 def _pieces(alone: np.ndarray) -> list[tuple[int, int]]:
-    """Pieces of at most 1.5 s, evenly spread over each run by steps of at most 1 s; none shorter than 0.4 s."""
+    """Pieces of at most 1.5 s that cover each run, evenly spread; none shorter than 0.4 s."""
     pieces = []
     for start, end in _runs(alone):
         if end - start < _SHORTEST_PIECE_FRAMES:
             continue
         last = max(start, end - _PIECE_FRAMES)
-        count = -(-(last - start) // _PIECE_STEP_FRAMES) + 1
+        count = -(-(last - start) // _PIECE_FRAMES) + 1
         pieces += [(int(at), min(end, int(at) + _PIECE_FRAMES)) for at in np.linspace(start, last, count).astype(int)]
     return pieces
 
@@ -233,7 +235,10 @@ def _linked(voices: np.ndarray, distance: float) -> np.ndarray:
     if len(voices) == 1:
         return np.zeros(1, dtype=np.int64)
     tree = linkage(voices, method="average", metric="cosine")
-    return fcluster(tree, distance, criterion="distance").astype(np.int64) - 1
+    labels = fcluster(tree, distance, criterion="distance")
+    if labels.max() > _MOST_CLUSTERS:
+        labels = fcluster(tree, _MOST_CLUSTERS, criterion="maxclust")
+    return labels.astype(np.int64) - 1
 
 
 def _speaker_voices(groups: list[_Group], min_speakers: int, max_speakers: int) -> np.ndarray:

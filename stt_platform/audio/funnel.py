@@ -58,7 +58,8 @@ def funnel_steps(rows: Iterable[tuple[int, str, int]]) -> list[FunnelStep]:
 
     Returns:
         One step for each of `STEPS`; nothing is lost between them: what is left of one comes into the next. What
-        the last step holds back (`HELD_BACK`) is among its losses.
+        the last step holds back (`HELD_BACK`) is among its losses. A recording that cannot be read has no length,
+        so it is in none of them.
     """
     totals: dict[int, dict[str, int]] = {step: {} for step in STEPS}
     for step, outcome, samples in rows:
@@ -69,7 +70,7 @@ def funnel_steps(rows: Iterable[tuple[int, str, int]]) -> list[FunnelStep]:
     steps = []
     for step, name in STEPS.items():
         ranked = sorted(totals[step].items(), key=lambda item: (-item[1], item[0]))
-        losses = tuple((_IN_WORDS[step].get(outcome, outcome), samples) for outcome, samples in ranked)
+        losses = tuple((_IN_WORDS[step].get(outcome, outcome), samples) for outcome, samples in ranked if samples)
         left = came_in - sum(samples for _, samples in losses)
         steps.append(FunnelStep(name, came_in, left, losses))
         came_in = left

@@ -17,12 +17,26 @@ from stt_platform.audio.overview import Overview
 _WIDTH_PX, _HEIGHT_PX, _DPI = 900, 300, 100
 _LEFT, _WIDTH = 0.055, 0.92
 """Where the axes lie, as shares of the width of the picture."""
+_LEGEND_PX, _WAVE_PX, _GAP_PX, _SPECTROGRAM_PX = 64.5, 90, 9, 93
+"""Heights from the top of the picture downwards; lanes come between waveform and spectrogram."""
+_LANE_PX, _LANE_LEGEND_PX = 13, 20
+_MOST_SPEAKER_LANES = 4
 _SPECTROGRAM_RANGE_DB = 60.0
 _COLOURMAP = "magma"
 _TICKS_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400)
 _GREEN, _GREEN_LIGHT = "#1b7837", "#c7e9c0"
 _GREY, _GREY_LIGHT, _HATCH = "#8a8a8a", "#e4e4e4", "#a8a8a8"
 _BLUE = "#9aa7b5"
+_SPEAKER = "#2b6cb0"
+# A pattern for each, so that it is not told by its colour only.
+_SOUNDS = {
+    "speech": {"facecolor": "#38a169"},
+    "music": {"facecolor": "#7c5cbf", "edgecolor": "#3d2680", "hatch": "|||"},
+    "singing": {"facecolor": "#c39be8", "edgecolor": "#6b3fa8", "hatch": "//////"},
+    "speech_over_music": {"facecolor": "#e3a32f", "edgecolor": "#7a4c05", "hatch": "------"},
+    "noise": {"facecolor": "#b4b9bc", "edgecolor": "#3f4447", "hatch": "......"},
+    "silence": {"facecolor": "white"},
+}
 _FIGURE = re.compile(r"-?\d+(?:[.,]\d+)?")
 
 
@@ -36,23 +50,46 @@ class ChunkMark:
     reason: str | None = None
 
 
-def sermon_picture(overview: Overview, chunks: Sequence[ChunkMark], *, title: str, max_bytes: int = 60_000) -> bytes:
-    """Waveform above spectrogram on one time axis, with the chunks drawn on both.
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a recording with a name: what is heard in it, or who speaks."""
+
+    start_s: float
+    end_s: float
+    label: str
+
+
+def sermon_picture(
+    overview: Overview,
+    chunks: Sequence[ChunkMark],
+    *,
+    title: str,
+    sounds: Sequence[Span] = (),
+    turns: Sequence[Span] = (),
+    max_bytes: int = 60_000,
+) -> bytes:
+    """Waveform above spectrogram on one time axis, with the chunks drawn on the waveform.
 
     Accepted chunks are green, rejected ones grey and hatched, with the reasons in the legend; what is in no
     chunk is plain. The waveform is scaled to the loudest moment.
 
+    Args:
+        sounds: what is heard when (labels as in `stt_platform.audio.classify`): a lane of its own.
+        turns: who speaks when, by the speaker's name: a lane for each of the first four, and one for the others.
+
     Returns:
-        A PNG of 900 x 300 pixels in a palette. To stay within `max_bytes` it first loses colours, then size.
+        A PNG in a palette, 900 x 300 pixels, higher by its lanes. To stay within `max_bytes` it first loses
+        colours, then size.
 
     Raises:
         ValueError: no picture fits in `max_bytes`.
     """
     from PIL import Image
 
-    picture = Image.fromarray(_drawn(overview, chunks, title))
+    lanes = _lanes(sounds, turns)
+    picture = Image.fromarray(_drawn(overview, chunks, lanes, title))
     for scale in (1.0, 0.75, 0.5):
-        size = (round(_WIDTH_PX * scale), round(_HEIGHT_PX * scale))
+        size = (round(picture.width * scale), round(picture.height * scale))
         scaled = picture if scale == 1 else picture.resize(size, Image.Resampling.LANCZOS)
         for colours in (128, 64, 32, 16):
             data = _png(scaled.quantize(colours, dither=Image.Dither.NONE))
@@ -80,15 +117,40 @@ def spectrogram_png(db_matrix: np.ndarray, height_px: int, *, top_db: float | No
     return buffer.getvalue()
 
 
-def _drawn(overview: Overview, chunks: Sequence[ChunkMark], title: str) -> np.ndarray:
-    """RGB pixels of shape `(300, 900, 3)`."""
+@dataclass(frozen=True)
+class _Lane:
+    name: str
+    spans: tuple[Span, ...]
+    styles: dict[str, dict[str, Any]]
+
+
+def _lanes(sounds: Sequence[Span], turns: Sequence[Span]) -> list[_Lane]:
+    lanes = [_Lane("heard", tuple(sounds), {s.label: _SOUNDS.get(s.label, {"facecolor": _GREY}) for s in sounds})]
+    speakers = sorted({turn.label for turn in turns}, key=lambda name: (len(name), name))
+    own = speakers if len(speakers) <= _MOST_SPEAKER_LANES + 1 else speakers[:_MOST_SPEAKER_LANES]
+    for names, shown in [((speaker,), speaker) for speaker in own] + [(tuple(speakers[len(own) :]), "others")]:
+        spans = tuple(turn for turn in turns if turn.label in names)
+        lanes.append(_Lane(shown, spans, {name: {"facecolor": _SPEAKER} for name in names}))
+    return [lane for lane in lanes if lane.spans]
+
+
+def _drawn(overview: Overview, chunks: Sequence[ChunkMark], lanes: Sequence[_Lane], title: str) -> np.ndarray:
+    """RGB pixels of shape `(height, 900, 3)`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(_WIDTH_PX / _DPI, _HEIGHT_PX / _DPI), dpi=_DPI, facecolor="white")
+    legend_px = _LEGEND_PX + (_LANE_LEGEND_PX if lanes else 0)
+    lanes_px = len(lanes) * _LANE_PX + (_GAP_PX if lanes else 0)
+    height_px = round(_HEIGHT_PX + legend_px - _LEGEND_PX + lanes_px)
+    figure = Figure(figsize=(_WIDTH_PX / _DPI, height_px / _DPI), dpi=_DPI, facecolor="white")
     canvas = FigureCanvasAgg(figure)
-    wave = figure.add_axes((_LEFT, 0.485, _WIDTH, 0.30))
-    spectrum = figure.add_axes((_LEFT, 0.145, _WIDTH, 0.31), sharex=wave)
+
+    def axes_at(top_px: float, size_px: float, **options: Any) -> Any:
+        return figure.add_axes((_LEFT, 1 - (top_px + size_px) / height_px, _WIDTH, size_px / height_px), **options)
+
+    wave = axes_at(legend_px, _WAVE_PX)
+    lanes_top_px = legend_px + _WAVE_PX + _GAP_PX
+    spectrum = axes_at(lanes_top_px + lanes_px, _SPECTROGRAM_PX, sharex=wave)
     reduced = overview.reduced(round(_WIDTH_PX * _WIDTH))
     end_s = max(overview.duration_s, 1e-3)
     for axes in (wave, spectrum):
@@ -96,12 +158,55 @@ def _drawn(overview: Overview, chunks: Sequence[ChunkMark], title: str) -> np.nd
         axes.tick_params(labelsize=8, length=3)
     _draw_chunks(wave, chunks, end_s)
     _draw_wave(wave, reduced, chunks)
+    for number, lane in enumerate(lanes):
+        _draw_lane(axes_at(lanes_top_px + number * _LANE_PX, _LANE_PX - 2, sharex=wave), lane, end_s)
     _draw_spectrogram(spectrum, reduced, end_s)
     _draw_time_axis(wave, spectrum, end_s)
-    figure.text(_LEFT, 0.985, _shown(title, 80), fontsize=10, weight="bold", va="top", parse_math=False)
-    _draw_legend(figure, chunks)
+    figure.text(_LEFT, 1 - 4.5 / height_px, _shown(title, 80), fontsize=10, weight="bold", va="top", parse_math=False)
+    _draw_legend(figure, chunks, height_px)
+    if lanes:
+        _draw_lane_legend(figure, lanes, height_px)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw_lane(axes: Any, lane: _Lane, end_s: float) -> None:
+    pixel_s = end_s / (_WIDTH_PX * _WIDTH)
+    axes.set_xlim(0, end_s)
+    axes.set_ylim(0, 1)
+    axes.tick_params(labelbottom=False, length=0)
+    axes.set_yticks([0.45], [_shown(lane.name, 8)], fontsize=7)
+    axes.spines[:].set_color("#cccccc")
+    axes.spines[:].set_linewidth(0.5)
+    # Drawn as many as there are of a label at once: a long recording has hundreds.
+    for label, style in lane.styles.items():
+        spans = [(s.start_s, max(s.end_s - s.start_s, pixel_s)) for s in lane.spans if s.label == label]
+        axes.broken_barh(spans, (0, 1), linewidth=0, **style)
+
+
+def _draw_lane_legend(figure: Any, lanes: Sequence[_Lane], height_px: float) -> None:
+    from matplotlib.patches import Patch
+
+    styles = lanes[0].styles if lanes[0].name == "heard" else {}
+    named = [label for label in _SOUNDS if label in styles] + sorted(label for label in styles if label not in _SOUNDS)
+    entries = [
+        (Patch(**({"edgecolor": _GREY} | styles[label]), linewidth=0.5), _shown(label.replace("_", " "), 30))
+        for label in named
+    ]
+    if len(lanes) > bool(styles):
+        entries.append((Patch(facecolor=_SPEAKER), "who speaks: S1 longest"))
+    figure.legend(
+        [patch for patch, _ in entries],
+        [text for _, text in entries],
+        loc="center left",
+        bbox_to_anchor=(0.048, 1 - 66 / height_px),
+        ncols=len(entries),
+        fontsize=8,
+        frameon=False,
+        borderaxespad=0,
+        handlelength=2,
+        columnspacing=1.4,
+    )
 
 
 def _draw_chunks(axes: Any, chunks: Sequence[ChunkMark], end_s: float) -> None:
@@ -175,11 +280,11 @@ def _draw_time_axis(wave: Any, spectrum: Any, end_s: float) -> None:
     spectrum.set_xlabel(f"time in the recording, {unit}", fontsize=8, labelpad=1)
 
 
-def _draw_legend(figure: Any, chunks: Sequence[ChunkMark]) -> None:
+def _draw_legend(figure: Any, chunks: Sequence[ChunkMark], height_px: float) -> None:
     from matplotlib.patches import Patch
 
     if not chunks:
-        figure.text(_LEFT, 0.905, "no chunks", fontsize=8, va="center")
+        figure.text(_LEFT, 1 - 28.5 / height_px, "no chunks", fontsize=8, va="center")
         return
     accepted = [c for c in chunks if c.status == "accepted"]
     rejected = [c for c in chunks if c.status == "rejected"]
@@ -195,7 +300,7 @@ def _draw_legend(figure: Any, chunks: Sequence[ChunkMark]) -> None:
         [patch for patch, _ in entries],
         [text for _, text in entries],
         loc="upper left",
-        bbox_to_anchor=(0.048, 0.935),
+        bbox_to_anchor=(0.048, 1 - 19.5 / height_px),
         ncols=3,
         fontsize=8,
         frameon=False,
@@ -205,7 +310,8 @@ def _draw_legend(figure: Any, chunks: Sequence[ChunkMark]) -> None:
     )
     reasons = _reasons(rejected)
     if reasons:
-        figure.text(_LEFT, 0.845, f"Rejected because: {reasons}", fontsize=8, va="center", parse_math=False)
+        text = f"Rejected because: {reasons}"
+        figure.text(_LEFT, 1 - 46.5 / height_px, text, fontsize=7, va="center", parse_math=False)
 
 
 def _amount(chunks: Sequence[ChunkMark]) -> str:
@@ -222,7 +328,7 @@ def _reasons(rejected: Sequence[ChunkMark]) -> str:
         if chunk.reason:
             alike.setdefault(tuple(_FIGURE.split(chunk.reason)), []).append(chunk.reason)
     ranked = sorted(alike.items(), key=lambda item: (-len(item[1]), item[0]))
-    shown = [f"{len(reasons)} × {_shown(_summary(reasons), 65)}" for _, reasons in ranked[:2]]
+    shown = [f"{len(reasons)} × {_shown(_summary(reasons), 58)}" for _, reasons in ranked[:2]]
     if len(ranked) > 2:
         shown.append(f"{sum(len(reasons) for _, reasons in ranked[2:])} × other")
     return "; ".join(shown)

@@ -11,7 +11,7 @@ from typing import Literal
 from rich.console import Console
 
 from stt_platform.gpu import device_name
-from stt_platform.models.registry import ModelMissing, model
+from stt_platform.models.registry import ModelMissing, hub_token, model
 from stt_platform.settings import Settings, SettingsError, load_settings
 
 _MIN_FREE_GB = 10
@@ -49,7 +49,7 @@ def _findings(home: Path) -> Iterator[Finding]:
         yield Finding("wrong", str(error), "correct the setting, then run this again")
         return
     yield Finding("fine", f"settings: profile {settings.profile}")
-    checks: tuple[Callable[[Settings], Finding], ...] = (_device, _model)
+    checks: tuple[Callable[[Settings], Finding], ...] = (_device, _model, _second_model, _diarization, _web)
     for check in checks:
         yield check(settings)
 
@@ -106,10 +106,39 @@ def _device(settings: Settings) -> Finding:
 
 
 def _model(settings: Settings) -> Finding:
+    return _weights("recogniser", settings.transcription.model)
+
+
+def _second_model(settings: Settings) -> Finding:
+    return _weights("second recogniser", settings.agreement.second_model)
+
+
+def _weights(what: str, name: str) -> Finding:
     try:
-        chosen = model(settings.transcription.model)
+        chosen = model(name)
         if chosen.package:
-            return Finding("fine", f"recogniser {chosen.identity} is in {chosen.folder_on_disk()}")
+            return Finding("fine", f"{what} {chosen.identity} is in {chosen.folder_on_disk()}")
     except ModelMissing as error:
         return Finding("wrong", str(error))
-    return Finding("fine", f"recogniser {chosen.identity} is fetched from the model hub on first use")
+    return Finding("fine", f"{what} {chosen.identity} is fetched from the model hub on first use")
+
+
+def _diarization(settings: Settings) -> Finding:
+    chosen = settings.diarization
+    if chosen.engine == "packaged" or not (chosen.enabled or chosen.titles):
+        return Finding("fine", "diarization needs no token")
+    if hub_token():
+        return Finding("fine", f"diarization: HF_TOKEN is set, for {chosen.pipeline}")
+    return Finding(
+        "wrong",
+        f"diarization wants {chosen.pipeline}, which is gated, and HF_TOKEN is not set",
+        "accept its conditions on the model hub and set HF_TOKEN; or set diarization.engine to packaged",
+    )
+
+
+def _web(settings: Settings) -> Finding:
+    if shutil.which("deno"):
+        return Finding("fine", "deno is here, which `stt channel` needs for YouTube")
+    return Finding(
+        "look at", "deno is not installed: `stt channel` cannot read YouTube", "install deno; other sites work"
+    )

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -37,6 +37,7 @@ _WAITING_FOR = {
 """What a sermon waits for that has not been through a stage."""
 
 _NOBODY_WAITS_FOR = ("captions",)
+_CAPTIONS = "captions"
 
 _SHOWN_OF_TRANSCRIPT = ("system", "view", "text", "avg_logprob", "no_speech_prob", "compression_ratio")
 _SHOWN_OF_ENHANCEMENT = ("loudness_before_lufs", "gain_db", "loudness_lufs", "true_peak_dbtp", "loudness_shortfall_db")
@@ -123,7 +124,7 @@ def sermon_details(home: Path, sermon: str) -> dict[str, Any] | None:
     heard_by_others = _heard_by_others(store, sermon, chunks)
     for chunk in chunks:
         chunk["transcripts"] = transcripts.get(chunk["chunk_id"], [])
-        chunk["heard_by_others"] = heard_by_others.get(chunk["chunk_id"], [])
+        chunk["heard_by_others"] = heard_by_others[chunk["chunk_id"]]
     systems = {(row["system"], row["view"]) for rows in transcripts.values() for row in rows}
     return {
         **_finite(found[0]),
@@ -169,15 +170,12 @@ def _transcripts(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any
 
 
 def _heard_by_others(
-    store: MetadataStore, sermon: str, chunks: Iterable[dict[str, Any]]
+    store: MetadataStore, sermon: str, chunks: Sequence[dict[str, Any]]
 ) -> dict[str, list[dict[str, str]]]:
     """What second recognisers and the captions say, by chunk."""
-    by_chunk: dict[str, list[dict[str, str]]] = {}
-    opinions = sorted(_rows_of(store, "second_opinions", sermon), key=lambda row: row["system"])
-    for row in opinions:
+    by_chunk: dict[str, list[dict[str, str]]] = {chunk["chunk_id"]: [] for chunk in chunks}
+    for row in sorted(_rows_of(store, "second_opinions", sermon), key=lambda row: row["system"]):
         by_chunk.setdefault(row["chunk_id"], []).append({"system": row["system"], "text": row["text"]})
-    if any(row["system"].startswith("captions") for row in opinions):
-        return by_chunk
     captions = sorted(
         (Caption(row["start_s"], row["end_s"], row["text"]) for row in _rows_of(store, "captions", sermon)),
         key=lambda caption: caption.start_s,
@@ -185,11 +183,12 @@ def _heard_by_others(
     starts = [caption.start_s for caption in captions]
     latest_ends = list(accumulate((caption.end_s for caption in captions), max))
     for chunk in chunks:
-        start_s, end_s = chunk["start_s"], chunk["end_s"]
-        near = captions[bisect_right(latest_ends, start_s) : bisect_left(starts, end_s)]
-        text = caption_text(near, start_s, end_s)
-        if text:
-            by_chunk.setdefault(chunk["chunk_id"], []).append({"system": "captions", "text": text})
+        others = by_chunk[chunk["chunk_id"]]
+        near = captions[bisect_right(latest_ends, chunk["start_s"]) : bisect_left(starts, chunk["end_s"])]
+        text = caption_text(near, chunk["start_s"], chunk["end_s"])
+        # Chunks that were not transcribed have no second opinion, but captions all the same.
+        if text and all(other["system"] != _CAPTIONS for other in others):
+            others.append({"system": _CAPTIONS, "text": text})
     return by_chunk
 
 

@@ -274,7 +274,8 @@ VIEWS: Mapping[str, str] = {
                     ELSE 'accepted' END AS status,
                CASE WHEN speech.status = 'rejected' THEN speech.reason
                     WHEN training.status = 'rejected' THEN training.reason
-                    WHEN consensus.status = 'rejected' THEN consensus.reason END AS reason,
+                    WHEN consensus.status = 'rejected' THEN consensus.reason
+                    ELSE speech.reason END AS reason,
                training.path,
                CASE WHEN speech.status = 'rejected' THEN speech.gate
                     WHEN training.status = 'rejected' THEN training.gate
@@ -311,7 +312,7 @@ VIEWS: Mapping[str, str] = {
                    segments.end_sample - segments.start_sample - coalesce(sum(
                        least(segments.end_sample, chunks.end_sample)
                        - greatest(segments.start_sample, chunks.start_sample)
-                   ), 0) AS samples
+                   ) FILTER (chunks.sermon IS NOT NULL), 0) AS samples
             FROM segments JOIN kept USING (sermon)
             LEFT JOIN speech_chunks AS chunks ON chunks.sermon = segments.sermon
                 AND chunks.start_sample < segments.end_sample AND chunks.end_sample > segments.start_sample

@@ -117,7 +117,8 @@ def _make(
         result = make(work)
         for table, rows in result.tables.items():
             store.write_file(table, rows, work / f"{table}.parquet")
-        files = {path.name: sha256_of(path) for path in sorted(work.iterdir())}
+        paths = sorted(path for path in work.rglob("*") if path.is_file())
+        files = {path.relative_to(work).as_posix(): sha256_of(path) for path in paths}
         manifest = {
             "key": key,
             "status": result.status,
@@ -129,9 +130,10 @@ def _make(
         }
         manifest["digest"] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
         (work / _MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1), encoding="utf-8")
-        for path in work.iterdir():
+        for path in (*paths, work / _MANIFEST):
             fsync_file(path)
-        fsync_folder(work)
+        for folder_within in sorted({path.parent for path in paths} | {work}):
+            fsync_folder(folder_within)
         shutil.rmtree(final, ignore_errors=True)
         work.rename(final)
         fsync_folder(folder)

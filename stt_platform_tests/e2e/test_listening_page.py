@@ -1,7 +1,9 @@
+import contextlib
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -11,10 +13,9 @@ from stt_platform_tests import listening_home as fixture
 SERVE = "import sys, pathlib; from stt_platform.listening.app import serve; serve(pathlib.Path(sys.argv[1]), port=0)"
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory) -> Iterator[str]:
+@contextlib.contextmanager
+def serving(home: Path) -> Iterator[str]:
     """Where the real server answers, started as a process of its own on a free port."""
-    home = fixture.build_home(tmp_path_factory.mktemp("home"))
     command = [sys.executable, "-u", "-c", SERVE, str(home)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -23,18 +24,47 @@ def address(tmp_path_factory) -> Iterator[str]:
             server.terminate()
 
 
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> Iterator[str]:
+    with serving(fixture.build_home(tmp_path_factory.mktemp("home"))) as address:
+        yield address
+
+
 @pytest.fixture
 def sermon(page: Page, address: str) -> Page:
     page.goto(f"{address}/sermon/{fixture.SERMON}")
     expect(page.locator(".passage")).to_have_count(len(fixture.CHUNKS))
-    page.locator("audio").evaluate(
-        "audio => audio.readyState || new Promise(ready => audio.addEventListener('loadedmetadata', () => ready()))"
-    )
+    for sound in page.locator("audio").all():
+        sound.evaluate(
+            "audio => audio.readyState || new Promise(ready => audio.addEventListener('loadedmetadata', () => ready()))"
+        )
+    return page
+
+
+@pytest.fixture
+def phone(page: Page) -> Page:
+    page.set_viewport_size({"width": 390, "height": 844})
     return page
 
 
 def position_s(page: Page) -> float:
-    return page.evaluate("document.querySelector('audio').currentTime")
+    return page.evaluate("document.querySelector('audio[data-heard]').currentTime")
+
+
+def wait_until(page: Page, condition: str) -> None:
+    """Wait for a JavaScript expression. Playwright's own way needs `eval`, which the page's policy forbids."""
+    page.evaluate(
+        f"() => new Promise(done => {{ const look = () => {condition} ? done() : setTimeout(look, 20); look(); }})"
+    )
+
+
+def sounding(page: Page) -> list[str]:
+    """The views that play at this moment."""
+    return page.locator("audio").evaluate_all("all => all.filter(each => !each.paused).map(each => each.dataset.view)")
+
+
+def view_button(page: Page, view: str):
+    return page.locator(f".view-name[data-view={view}]")
 
 
 def shown_word(page: Page):
@@ -135,6 +165,122 @@ def test_the_keyboard(sermon):
     expect(sermon.get_by_role("button", name="Pause", exact=True)).to_be_visible()
     sermon.keyboard.press(" ")
     expect(sermon.get_by_role("button", name="Play", exact=True)).to_be_visible()
+
+
+def test_both_views_are_side_by_side_and_one_is_heard(sermon):
+    names = sermon.locator(".view-name")
+    expect(names).to_have_text([re.compile(view) for view in fixture.VIEWS])
+    expect(view_button(sermon, "original")).to_have_attribute("aria-pressed", "true")
+    expect(view_button(sermon, "enhanced")).to_have_attribute("aria-pressed", "false")
+    tops = [names.nth(number).bounding_box()["y"] for number in range(2)]
+    for view, top in zip(fixture.VIEWS, tops, strict=True):
+        image = sermon.locator(f".track img[src*='view={view}']").first
+        expect(image).to_have_js_property("complete", True)
+        assert image.evaluate("image => image.naturalWidth") > 16
+        assert image.bounding_box()["y"] == pytest.approx(top, abs=2)
+
+
+def test_the_other_view_goes_on_where_the_first_was(sermon):
+    click_at(sermon, "#strip", 0.25)
+    sermon.keyboard.press("v")
+    expect(view_button(sermon, "enhanced")).to_have_attribute("aria-pressed", "true")
+    assert position_s(sermon) == pytest.approx(3.0, abs=0.05)
+    assert "view=enhanced" in sermon.locator("#overview").get_attribute("src")
+
+    sermon.get_by_role("button", name="Play", exact=True).click()
+    wait_until(sermon, "document.querySelector('audio[data-heard]').currentTime > 3.2")
+    before = position_s(sermon)
+    view_button(sermon, "original").click()
+    wait_until(sermon, "[...document.querySelectorAll('audio')].filter(each => !each.paused).length === 1")
+    assert sounding(sermon) == ["original"]
+    expect(sermon.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+    after = position_s(sermon)
+    assert before <= after < before + 5
+    wait_until(sermon, f"document.querySelector('audio[data-heard]').currentTime > {after}")
+
+
+def test_the_speed_is_the_same_in_both_views(sermon):
+    sermon.get_by_label("Speed").select_option("1.5")
+    sermon.keyboard.press("v")
+    assert sermon.locator("audio[data-heard]").evaluate("audio => audio.playbackRate") == 1.5
+
+
+def test_the_recogniser_is_named_with_the_view_that_it_heard(sermon):
+    expect(sermon.locator("#system option")).to_have_text([f"{fixture.RECOGNISER} on enhanced"])
+
+
+def test_lanes_say_what_is_heard_and_who_speaks(sermon):
+    expect(sermon.locator("#strip-names .lane-name")).to_have_text(["Whole", "Sound", "S1", "S2"])
+    expect(sermon.locator("#strip-lanes .lane").nth(0).locator("i")).to_have_count(len(fixture.SEGMENTS))
+    music = sermon.locator("#strip-lanes .music")
+    assert music.get_attribute("title") == "music, 0:03.7 – 0:04.5"
+    strip, box = sermon.locator("#strip").bounding_box(), music.bounding_box()
+    share = (box["x"] - strip["x"]) / strip["width"], box["width"] / strip["width"]
+    assert share == pytest.approx((3.75 / 12, 0.75 / 12), abs=0.005)
+
+    click_at(sermon, "#strip", 5.0 / fixture.DURATION_S)
+    expect(sermon.locator("#heard-now")).to_have_text("speech over music · S2")
+    expect(sermon.locator(".track .speech_over_music")).to_have_text("speech over music")
+    expect(sermon.locator(".track .turn", has_text="S2")).to_be_in_viewport()
+    expect(sermon.locator("#legend-sounds")).to_contain_text("speech over music")
+    expect(sermon.locator("#legend-speakers")).to_contain_text("S1 is the speaker who speaks longest")
+    expect(sermon.locator("#legend-views")).to_contain_text("4.5 dB below the level aimed at")
+
+
+def test_a_chunk_shows_its_measures_and_what_others_heard(sermon):
+    sermon.locator(".passage").nth(2).locator(".word").first.click()
+    details = sermon.locator("#chunk-details")
+    expect(details).to_contain_text("voice over background noise; at least 15 dB wanted")
+    for shown in ("21.5 dB", "0.04 %", "7.0 kHz", "14.0 %", "text to be checked", fixture.UNSURE_REASON):
+        expect(details).to_contain_text(shown)
+    texts = details.locator(".heard-text")
+    expect(texts).to_have_count(3)
+    for number, system in enumerate((fixture.RECOGNISER, fixture.SECOND, "captions")):
+        expect(texts.nth(number)).to_contain_text(system)
+    expect(texts.nth(2)).to_contain_text("until warning comes")
+    badges = sermon.locator(".passage .badge")
+    expect(badges).to_have_text(["reliable text", "text to be checked"])
+    sermon.locator(".passage").nth(1).locator(".word").first.click()
+    expect(texts.nth(1)).to_contain_text(fixture.HOSTILE_TITLE)
+    assert sermon.evaluate("window.attacked") is None
+
+
+def funnel_shares(page: Page) -> list[float]:
+    """How long the bars are, as shares of the first."""
+    return page.locator("#funnel .bar").evaluate_all(
+        "bars => bars.map(bar => bar.querySelector('.left').offsetWidth / bar.offsetWidth)"
+    )
+
+
+def test_the_funnel_of_all_sermons(page, address):
+    page.goto(address)
+    rows = page.locator("#funnel li")
+    expect(rows).to_have_count(5)
+    expect(page.locator("#funnel summary")).to_contain_text("17 s came in")
+    expect(rows.nth(1)).to_contain_text("nobody speaks 5 s")
+    expect(rows.nth(3)).to_contain_text("too noisy 2 s")
+    expect(rows.nth(4)).to_contain_text("text to be checked 4 s")
+    assert funnel_shares(page) == pytest.approx([1, 12 / 17, 8.5 / 17, 6.5 / 17, 2.5 / 17], abs=0.01)
+
+
+def test_the_funnel_of_a_sermon_opens_on_its_page(sermon):
+    sermon.locator("#funnel summary").click()
+    expect(sermon.locator("#funnel li").nth(2)).to_contain_text("speech, cut into chunks")
+    assert funnel_shares(sermon) == pytest.approx([1, 1, 8.5 / 12, 6.5 / 12, 2.5 / 12], abs=0.01)
+
+
+def test_where_nothing_came_in_there_is_no_funnel(page, tmp_path):
+    with serving(tmp_path) as empty:
+        page.goto(empty)
+        expect(page.get_by_role("heading", name="No sermons yet")).to_be_visible()
+        expect(page.locator("#funnel")).to_be_hidden()
+
+
+@pytest.mark.parametrize("path", ["/", f"/sermon/{fixture.SERMON}#t=5"])
+def test_nothing_is_wider_than_a_phone(phone, address, path):
+    phone.goto(f"{address}{path}")
+    expect(phone.locator("#funnel summary")).to_be_visible()
+    assert phone.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_a_link_opens_at_its_time(page, address):

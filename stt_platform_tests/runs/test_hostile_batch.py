@@ -56,7 +56,7 @@ REASONS = {
     "2024-01-02--empty": "empty",
     "2024-01-03--video": "no sound",
     "2024-01-04--short": "0.20 s",
-    "2024-01-06--silence": "no speech",
+    "2024-01-06--silence": "nobody speaks",
 }
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from pyannote.audio import Model
+from pyannote.audio.core.task import Problem, Resolution, Specifications
 
 from stt_platform.audio.speaker_models import load_speaker_models
 
@@ -16,6 +17,9 @@ class VoiceModel(Model):
     def __init__(self) -> None:
         super().__init__(sample_rate=16_000, num_channels=1)
         self.voices = load_speaker_models()
+        self.specifications = Specifications(
+            problem=Problem.REPRESENTATION, resolution=Resolution.CHUNK, duration=10.0, classes=[]
+        )
 
     @property
     def dimension(self) -> int:

@@ -8,8 +8,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from stt_platform.listening import app as listening_app
+from stt_platform.listening import sermon_data
 from stt_platform.listening.addresses import sermon_address
+from stt_platform.settings import settings_file
 from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.schemas import SERMON_STAGES_IN_ORDER
 from stt_platform.store.stages import current_stage
 from stt_platform_tests import listening_home as fixture
 
@@ -27,8 +30,8 @@ def client(home) -> TestClient:
     return TestClient(listening_app.create_app(home), base_url=HOST)
 
 
-def wav_of(home: Path) -> bytes:
-    return (current_stage(home, fixture.SERMON, "standard_audio") / "audio.wav").read_bytes()
+def wav_of(home: Path, stage: str = "standard_audio") -> bytes:
+    return (current_stage(home, fixture.SERMON, stage) / "audio.wav").read_bytes()
 
 
 def png_size(data: bytes) -> tuple[int, int]:
@@ -60,14 +63,15 @@ def test_the_list_has_every_sermon_newest_first_with_its_verdict(client):
 
 def test_a_sermon_has_its_chunks_in_order_with_words_in_seconds(client):
     sermon = client.get(f"/api/sermon/{fixture.SERMON}").json()
-    assert (sermon["views"], sermon["systems"], sermon["waits_for"]) == (["original"], ["whisper-tiny.en"], None)
+    assert sermon["systems"] == [{"system": fixture.RECOGNISER, "view": "enhanced"}]
+    assert sermon["waits_for"] is None
     spans = [(chunk["start_s"], chunk["end_s"], chunk["status"], chunk["reason"]) for chunk in sermon["chunks"]]
     assert spans == [
         (start_s, end_s, "rejected" if reason else "accepted", reason)
         for start_s, end_s, _, reason, _ in fixture.CHUNKS
     ]
     (transcript,) = sermon["chunks"][2]["transcripts"]
-    assert transcript["text"] == " ".join(fixture.CHUNKS[2][4])
+    assert (transcript["text"], transcript["view"]) == (" ".join(fixture.CHUNKS[2][4]), "enhanced")
     times = [(word["start_s"], word["end_s"]) for word in transcript["words"]]
     assert times == [fixture.word_times_s(2, position) for position in range(len(fixture.CHUNKS[2][4]))]
     assert [chunk["forced_cut"] for chunk in sermon["chunks"]] == [False, False, True]
@@ -78,15 +82,83 @@ def test_a_measurement_that_is_infinite_is_null(client):
     assert [chunk["loudness_lufs"] for chunk in chunks] == [-20.5, None, -20.5]
 
 
+def test_the_views_with_sound_are_named_with_their_version(client, home):
+    views = client.get(f"/api/sermon/{fixture.SERMON}").json()["views"]
+    folders = [current_stage(home, fixture.SERMON, stage).name for stage in ("standard_audio", "enhanced_audio")]
+    assert views == [{"view": view, "version": name} for view, name in zip(fixture.VIEWS, folders, strict=True)]
+    silent = client.get(f"/api/sermon/{fixture.SILENT}").json()["views"]
+    assert [view["view"] for view in silent] == ["original"]
+
+
+def test_what_is_heard_and_who_speaks_is_told_in_seconds(client):
+    sermon = client.get(f"/api/sermon/{fixture.SERMON}").json()
+    found = [(each["start_s"], each["end_s"], each["label"]) for each in sermon["segments"]]
+    assert found == list(fixture.SEGMENTS)
+    assert [(turn["start_s"], turn["end_s"], turn["speaker"]) for turn in sermon["turns"]] == list(fixture.TURNS)
+    assert sermon["enhancement"]["loudness_shortfall_db"] == 4.5
+
+
+def test_a_chunk_has_its_measures_and_what_others_heard(client):
+    chunks = client.get(f"/api/sermon/{fixture.SERMON}").json()["chunks"]
+    names = ("snr_db", "wada_snr_db", "vad_snr_db", "clipped_ratio", "bandwidth_hz", "speaker", "speaker_share")
+    assert [chunks[1][name] for name in names] == [8.2, 8.2, 9.9, 0.0004, 7000.0, "S2", 0.9]
+    judged = [(chunk["text_status"], chunk["mean_cer"], chunk["text_reason"]) for chunk in chunks]
+    assert judged == [("reliable", 0.01, None), (None, None, None), ("unsure", 0.14, fixture.UNSURE_REASON)]
+    heard = [{other["system"]: other["text"] for other in chunk["heard_by_others"]} for chunk in chunks]
+    assert heard == [
+        {fixture.SECOND: "the lamp was lit again", "captions": "lamp was lit again"},
+        {fixture.HOSTILE_TITLE: fixture.HOSTILE_TITLE},
+        {fixture.SECOND: "keep you oil an weight until morning comes", "captions": fixture.CAPTIONS[1][2]},
+    ]
+
+
+def test_captions_that_were_compared_are_shown_once(tmp_path):
+    fixture.build_home(tmp_path)
+    rows = [
+        {"sermon": fixture.SERMON, "chunk_id": fixture.chunk_id(0), "system": system, "text": f"by {system}"}
+        for system in ("wav2vec2", "captions")
+    ]
+    MetadataStore(tmp_path).write("second_opinions", fixture.SERMON, rows)
+    client = TestClient(listening_app.create_app(tmp_path), base_url=HOST)
+    chunk = client.get(f"/api/sermon/{fixture.SERMON}").json()["chunks"][0]
+    assert [other["text"] for other in chunk["heard_by_others"]] == ["by captions", "by wav2vec2"]
+
+
 @pytest.mark.parametrize(
-    ("done", "next_stage"),
-    [
-        ((), "recording"),
-        (("recording",), "standard_audio"),
-        (("recording", "standard_audio"), "speech_chunks"),
-        (("recording", "standard_audio", "speech_chunks", "training_chunks"), "transcript"),
-    ],
+    ("settings", "wanted_db"),
+    [("", 15.0), ("[gates]\nmin_chunk_snr_db = 12.5\n", 12.5), ("this is no TOML", 15.0)],
 )
+def test_the_limits_are_those_of_the_settings(tmp_path, settings, wanted_db):
+    store = MetadataStore(tmp_path)
+    row = {"sermon": fixture.WAITING, "title": "W", "date": "2024-03-24", "source": "", "sha256": "", "version": 1}
+    store.write("registrations", fixture.WAITING, [row])
+    settings_file(tmp_path).write_text(settings, encoding="utf-8")
+    client = TestClient(listening_app.create_app(tmp_path), base_url=HOST)
+    assert client.get(f"/api/sermon/{fixture.WAITING}").json()["limits"]["min_snr_db"] == wanted_db
+
+
+def test_the_funnel_of_a_sermon_and_of_all(client):
+    one = client.get(f"/api/funnel/{fixture.SERMON}").json()["steps"]
+    everything = client.get("/api/funnel").json()["steps"]
+    assert [step["seconds_left"] for step in one] == [12.0, 8.5, 6.5, 2.5]
+    assert one[0]["seconds_in"] == 12.0
+    assert one[2]["losses"] == [{"reason": "too noisy", "seconds": 2.0, "held_back": False}]
+    assert one[3]["losses"] == [{"reason": "text to be checked", "seconds": 4.0, "held_back": True}]
+    # The silent one came in too, and was lost whole; the waiting one has not been through the gates.
+    assert everything[0]["seconds_in"] == 17.0
+    assert everything[0]["losses"] == [{"reason": "nobody speaks", "seconds": 5.0, "held_back": False}]
+    assert everything[1:] == one[1:]
+
+
+def test_a_sermon_at_work_has_no_funnel_yet(client):
+    assert client.get(f"/api/funnel/{fixture.WAITING}").json() == {"steps": []}
+
+
+# Nothing waits for captions, and nobody for the check of a text that is there.
+WAITED_FOR = [stage for stage in SERMON_STAGES_IN_ORDER if stage not in ("captions", "consensus")]
+
+
+@pytest.mark.parametrize(("done", "next_stage"), [(WAITED_FOR[:n], stage) for n, stage in enumerate(WAITED_FOR)])
 def test_a_sermon_not_yet_processed_says_what_it_waits_for(tmp_path, done, next_stage):
     store = MetadataStore(tmp_path)
     row = {"sermon": fixture.WAITING, "title": "W", "date": "2024-03-24", "source": "", "sha256": "", "version": 1}
@@ -94,13 +166,18 @@ def test_a_sermon_not_yet_processed_says_what_it_waits_for(tmp_path, done, next_
     for stage in done:
         fixture.stage(store, fixture.WAITING, stage)
     answer = TestClient(listening_app.create_app(tmp_path), base_url=HOST).get(f"/api/sermon/{fixture.WAITING}").json()
-    assert (answer["status"], answer["waits_for"]["stage"], answer["sound"]) == ("waiting", next_stage, None)
+    assert (answer["status"], answer["waits_for"]["stage"], answer["views"]) == ("waiting", next_stage, [])
     assert answer["waits_for"]["text"].endswith((".", "?"))
+
+
+def test_every_stage_has_words_for_what_it_does():
+    assert set(sermon_data._WAITING_FOR) == set(SERMON_STAGES_IN_ORDER)
 
 
 def test_an_empty_home_is_an_empty_list(tmp_path):
     client = TestClient(listening_app.create_app(tmp_path), base_url=HOST)
     assert client.get("/api/sermons").json() == {"sermons": []}
+    assert client.get("/api/funnel").json() == {"steps": []}
 
 
 @pytest.mark.parametrize(
@@ -125,6 +202,15 @@ def test_the_whole_sound_says_that_it_can_be_asked_in_ranges(client, home):
     answer = client.get(f"/audio/{fixture.SERMON}")
     assert (answer.status_code, answer.headers["accept-ranges"]) == (200, "bytes")
     assert answer.content == wav_of(home)
+
+
+def test_each_view_has_its_own_sound_and_picture(client, home):
+    assert client.get(f"/audio/{fixture.SERMON}?view=enhanced").content == wav_of(home, "enhanced_audio")
+    assert wav_of(home, "enhanced_audio") != wav_of(home)
+    window = f"/spectrogram/{fixture.SERMON}.png?start_s=1&end_s=3&width=100"
+    assert png_size(client.get(f"{window}&view=enhanced").content)[0] == 100
+    for view in ("music", "training_chunks"):
+        assert client.get(f"{window}&view={view}").status_code == 404
 
 
 def test_a_range_after_the_end_is_refused(client):
@@ -211,6 +297,7 @@ HOSTILE_KEYS = [
     [
         "/sermon/{}",
         "/api/sermon/{}",
+        "/api/funnel/{}",
         "/audio/{}",
         "/spectrogram/{}.png?start_s=0&end_s=1&width=100",
         "/overview/{}.png?width=100",
@@ -223,7 +310,9 @@ def test_a_key_that_is_none_is_not_found(client, address, key):
     assert "<script>alert" not in answer.text
 
 
-@pytest.mark.parametrize("address", ["/sermon/{}", "/api/sermon/{}", "/audio/{}", "/overview/{}.png?width=100"])
+@pytest.mark.parametrize(
+    "address", ["/sermon/{}", "/api/sermon/{}", "/api/funnel/{}", "/audio/{}", "/overview/{}.png?width=100"]
+)
 def test_a_sermon_that_the_store_does_not_know_is_not_found(client, address):
     assert client.get(address.format("2024-01-01--nobody-preached")).status_code == 404
 
@@ -255,7 +344,7 @@ def test_messages_are_escaped():
 
 @pytest.mark.parametrize(
     "address",
-    ["/", f"/sermon/{fixture.SERMON}", "/api/sermons", f"/audio/{fixture.SERMON}", "/static/listening.js", "/nowhere"],
+    ["/", f"/sermon/{fixture.SERMON}", "/api/sermons", f"/audio/{fixture.SERMON}", "/static/sermon.js", "/nowhere"],
 )
 def test_every_answer_carries_the_security_headers(client, address):
     headers = client.get(address).headers

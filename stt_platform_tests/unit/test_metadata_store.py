@@ -229,7 +229,7 @@ def test_files_made_elsewhere_are_published_as_they_are(store, tmp_path):
     store.write_file("speech_chunks", [chunk()], made)
     assert store.publish_file("speech_chunks", SERMON, made)
     assert not store.publish_file("speech_chunks", SERMON, made)
-    assert rows(store, "select * from speech_chunks") == [chunk()]
+    assert rows(store, "select * from speech_chunks") == [{**chunk(), "gate": None}]
     with pytest.raises(ValueError, match=r"speech_chunks\.parquet has columns that table 'splits' does not"):
         store.publish_file("splits", SERMON, made)
 
@@ -311,7 +311,7 @@ def test_chunk_is_as_bad_as_its_worst_verdict(store, speech, training, status, r
 def test_chunks_have_the_columns_that_are_promised(store):
     assert store.query("from chunks").schema.names == [
         "sermon", "chunk_id", "start_sample", "end_sample", "snr_db", "silence_ratio", "loudness_lufs",
-        "true_peak_dbtp", "speaker", "forced_cut", "status", "reason", "path",
+        "true_peak_dbtp", "speaker", "forced_cut", "status", "reason", "path", "gate",
     ]  # fmt: skip
 
 

@@ -29,11 +29,18 @@ def refusal(text, *, chars_per_s=17.0, **figures):
     return text_refusal(text, compression_ratio=len(encoded) / len(zlib.compress(encoded)), **figures)
 
 
+TWO_CITIES = (
+    "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness, "
+    "it was the epoch of belief, it was the epoch of incredulity, it was the season of light, it was the season of "
+    "darkness"
+)
+
 SPOKEN = [
     "",
     "Amen.",
     "Holy, holy, holy, Lord God Almighty!",
     "Holy, holy, holy, holy, holy.",
+    "Praise him, praise him, praise him, praise him!",
     "Lord, have mercy. Lord, have mercy. Lord, have mercy.",
     "He is risen. He is risen indeed. Say it with me. He is risen. He is risen indeed.",
     "Thank you. Thank you very much.",
@@ -41,9 +48,7 @@ SPOKEN = [
     "You can subscribe to our newsletter at the door, and please leave a like for the choir, who sang so well today.",
     "And the LORD said unto him, I AM THAT I AM.",
     "The name of the boy was Mahershalalhashbaz.",
-    "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness, "
-    "it was the epoch of belief, it was the epoch of incredulity, it was the season of light, it was the season of "
-    "darkness",
+    TWO_CITIES,
     "O give thanks unto the Lord, for his mercy endures for ever. O give thanks unto the God of gods, for his mercy "
     "endures for ever. O give thanks to the Lord of lords, for his mercy endures for ever.",
     "Blessed are the poor in spirit. Blessed are they that mourn. Blessed are the meek. Blessed are the merciful. "
@@ -79,8 +84,9 @@ def test_no_text_of_the_made_up_church_is_refused():
         ),
         ("Thank you.", UNSURE, "known_phrase", "“thank you”"),
         ("Thank you.", {"no_speech_prob": 0.5}, "known_phrase", "“thank you”"),
-        ("who can be a human, " * 5, {}, "repetition", "“who can be a human” 5 times on end"),
-        ("I will not go there, and then we saw him again. " * 3, {}, "repetition", "3 times on end"),
+        ("who can be a human, " * 5, {}, "repetition", "“who can be a human” 5 times on end; at most 3"),
+        ("Heather Lynn, " * 4, UNSURE, "repetition", "“heather lynn” 4 times on end; at most 3"),
+        ("I will not go there, and then we saw him again. " * 3, {}, "repetition", "3 times on end; at most 2"),
         ("Of Peter, and of James, and of John, and of Andrew. " + "and of the mass " * 3, {}, None, None),
         # A loop and a response of the congregation, said three times, cannot be told apart by their text.
         ("He is risen. He is risen indeed. " * 3, {}, "compression", "the text repeats itself"),
@@ -91,7 +97,7 @@ def test_no_text_of_the_made_up_church_is_refused():
             "compression",
             r"compresses 2\.\d\d times; at most 2\.4",
         ),
-        (SPOKEN[11], UNSURE, "repetition", "only 33% of the words.*more than 40%"),
+        (TWO_CITIES, UNSURE, "repetition", "only 33% of the words.*more than 40%"),
         ("He said " + "a" * 26, {}, "long_word", "26 letters, “aaaaaaaaaaaa…”; at most 25"),
         (
             "They came from the city to the river",

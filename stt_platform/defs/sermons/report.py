@@ -8,7 +8,7 @@ import dagster as dg
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.overview import Overview
-from stt_platform.audio.pictures import ChunkMark, sermon_picture
+from stt_platform.audio.pictures import ChunkMark, Span, sermon_picture
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.sermons.funnel import shown_funnel
 from stt_platform.listening.addresses import sermon_address
@@ -60,8 +60,22 @@ def _picture(platform: Platform, output: StageOutput) -> bytes | None:
                 )
                 for row in rows
             ]
-            return sermon_picture(Overview.load(folder / "overview.npz"), marks, title=output.sermon)
+            return sermon_picture(
+                Overview.load(folder / "overview.npz"),
+                marks,
+                title=output.sermon,
+                sounds=_spans(platform, output.sermon, "segments", "label"),
+                turns=_spans(platform, output.sermon, "speaker_turns", "speaker"),
+            )
     return None
+
+
+def _spans(platform: Platform, sermon: str, table: str, name: str) -> list[Span]:
+    try:
+        rows = platform.store.read(table, sermon).to_pylist()
+    except FileNotFoundError:
+        return []
+    return [Span(row["start_sample"] / SAMPLE_RATE_HZ, row["end_sample"] / SAMPLE_RATE_HZ, row[name]) for row in rows]
 
 
 def _preview(rows: list[dict[str, Any]]) -> dg.TableMetadataValue | str:

@@ -2,13 +2,15 @@
 
 import { byId, element, fetchJson, showProblem } from "./page.js";
 
-const MOST_REASONS = 4;
+const MOST_REASONS = 5;
 
 function amount(seconds) {
   const whole = Math.round(seconds);
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)];
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
   if (hours) return `${hours} h ${String(minutes).padStart(2, "0")} min`;
-  return whole < 60 ? `${whole} s` : `${minutes}:${String(whole % 60).padStart(2, "0")} min`;
+  if (minutes >= 10) return `${minutes} min`;
+  if (minutes) return `${minutes}:${String(rest).padStart(2, "0")} min`;
+  return seconds > 0 && whole < 1 ? "under 1 s" : `${whole} s`;
 }
 
 function share(seconds, total) {
@@ -19,8 +21,9 @@ function share(seconds, total) {
 }
 
 function reasons(losses) {
-  const shown = losses.slice(0, MOST_REASONS).map(({ reason, seconds }) => `${reason} ${amount(seconds)}`);
-  const rest = losses.slice(MOST_REASONS).reduce((sum, { seconds }) => sum + seconds, 0);
+  const named = losses.length > MOST_REASONS ? MOST_REASONS - 1 : MOST_REASONS;
+  const shown = losses.slice(0, named).map(({ reason, seconds }) => `${reason} ${amount(seconds)}`);
+  const rest = losses.slice(named).reduce((sum, { seconds }) => sum + seconds, 0);
   if (rest) shown.push(`other reasons ${amount(rest)}`);
   return shown.join(" · ");
 }
@@ -67,7 +70,7 @@ function draw(card, steps) {
       { text: "How much sound is left " },
       element("span", {
         className: "quiet",
-        text: `${amount(total)} came in, ${amount(last.seconds_left)} (${share(last.seconds_left, total)}) are ${last.name}`,
+        text: `${amount(total)} came in, ${amount(last.seconds_left)} (${share(last.seconds_left, total)}) have a text that can be relied on`,
       }),
     ),
     element("ol", {}, ...[all, ...steps].map((step) => row(step, total))),

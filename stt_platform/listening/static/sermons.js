@@ -50,7 +50,7 @@ async function load() {
     shown = JSON.stringify(answer);
     sermons = answer;
     draw();
-    await showFunnel();
+    showFunnel();
   } catch (error) {
     showProblem(error.message);
   }

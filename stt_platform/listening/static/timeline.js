@@ -35,12 +35,10 @@ export function lastStarted(entries, seconds) {
   return low - 1;
 }
 
-// The entry that sounds at `seconds`, or null; where several do, the one that started last.
+// The entry that reaches over `seconds`, or null.
 export function entryAt(entries, seconds) {
-  for (let index = lastStarted(entries, seconds); index >= 0 && index > lastStarted(entries, seconds) - 4; index -= 1) {
-    if (seconds < entries[index].end_s) return entries[index];
-  }
-  return null;
+  const entry = entries[lastStarted(entries, seconds)];
+  return entry && seconds < entry.end_s ? entry : null;
 }
 
 // Entries in order of their start, with those that are nearer than `gap_s` made one: what no pixel could tell apart.
@@ -102,7 +100,7 @@ export function wholeLane(lane, duration_s, columns) {
   const entries = lane.kind === "turns" ? joined(lane.entries, pixel_s) : lane.entries;
   const node = element("div", { className: "lane" });
   for (const entry of entries) {
-    const title = entry.name && lane.kind === "turns" ? `${entry.name} speaks` : entry.title;
+    const title = lane.kind === "turns" ? `${entry.name} speaks` : entry.title;
     const mark = element("i", { className: entry.className, title });
     place(mark, entry.start_s, Math.max(entry.end_s, entry.start_s + pixel_s), "%", 100 / duration_s);
     node.append(mark);

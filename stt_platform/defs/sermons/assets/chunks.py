@@ -40,6 +40,8 @@ ORIGINAL, ENHANCED = "original", "enhanced"
 VIEWS = {ORIGINAL: "standard_audio", ENHANCED: "enhanced_audio"}
 """Each view, and the stage that makes its `audio.wav`."""
 
+# A folder of its own: `datasets` takes a table that is called training_chunks for the data.
+_EXPORT = "chunks"
 _NOT_PREACHING = ("music", "singing", "noise")
 
 
@@ -266,11 +268,13 @@ def training_chunks(work: StageWork) -> StageResult:
     """The chunks that pass the gates, as files (FLAC, 16 kHz mono) in both views: what is transcribed and trained on.
 
     The gates measure the original sound: noise, clipping, silence, bandwidth. A chunk that fails one stays in the
-    table with its reason. `metadata.jsonl` beside the files makes the folder an audio folder for `datasets`.
+    table with its reason. `metadata.jsonl` beside the files makes of them an audio folder for `datasets`.
     """
     spoken = work.store.read("speech_chunks", work.sermon).to_pylist()
     chunks = [row for row in spoken if row["status"] == "accepted"]
     meter = _ChunkMeter(work)
+    exported_to = work.folder / _EXPORT
+    exported_to.mkdir()
     rows: list[dict] = []
     metadata: list[dict] = []
     for done, (chunk, sounds) in enumerate(_with_sounds(work, chunks), start=1):
@@ -280,13 +284,13 @@ def training_chunks(work: StageWork) -> StageResult:
             row = _row(work, chunk, view, samples, measures, refusal)
             if refusal is None:
                 name = f"{chunk['chunk_id']}.{view}.flac"
-                sf.write(work.folder / name, samples, SAMPLE_RATE_HZ, subtype="PCM_16")
-                row["path"] = f"{work.path_in_home}/{name}"
+                sf.write(exported_to / name, samples, SAMPLE_RATE_HZ, subtype="PCM_16")
+                row["path"] = f"{work.path_in_home}/{_EXPORT}/{name}"
                 times = {"start_sample": chunk["start_sample"], "end_sample": chunk["end_sample"]}
                 metadata.append({"file_name": name, **times, **row})
             rows.append(row)
         work.progress(done, len(chunks), "chunks")
-    _write_metadata(work.folder, metadata)
+    _write_metadata(exported_to, metadata)
     exported = [row for row in rows if row["status"] == "accepted" and row["view"] == ORIGINAL]
     exported_samples = sum(item["end_sample"] - item["start_sample"] for item in metadata if item["view"] == ORIGINAL)
     snrs_db = [row["snr_db"] for row in rows if row["view"] == ORIGINAL and row["snr_db"] is not None]

@@ -248,7 +248,7 @@ def _judged(
         avg_logprob=heard["avg_logprob"],
         disagreement=min((cer for a, b, cer in agreement.pairs if heard["system"] in (a, b)), default=None),
     )
-    refusal = text_refusal(
+    found = text_refusal(
         heard["text"],
         duration_s=duration_s,
         speech_s=duration_s * (1 - chunk["silence_ratio"]),
@@ -257,7 +257,8 @@ def _judged(
         no_speech_prob=heard["no_speech_prob"],
         silent_word_share=silent_word_share([Word(**word) for word in heard["words"]], probabilities),
     )
-    if refusal is None and not heard["text"].strip():
+    refusal = Refusal("text", found.reason) if found else None
+    if not heard["text"].strip():
         refusal = Refusal("text", "nothing was recognised in it")
     if work.settings.gates.english_only and language.english is False:
         refusal = Refusal("language", language.reason or "probably not English")

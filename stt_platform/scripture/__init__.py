@@ -1,0 +1,1 @@
+"""Scripture: Bible texts as published, cleaned, aligned and split."""

@@ -1,0 +1,259 @@
+"""A bilingual lexicon learned from the two texts themselves: nothing is downloaded, any pair of texts will do.
+
+IBM model 1 (Brown et al. 1993, "The Mathematics of Statistical Machine Translation") on the verses that carry the
+same number, in both directions. Most of them agree even where two texts number differently; what the others teach is
+taken out again: a pair of words counts only as far as a second book supports it. What is too rare for that is
+matched by spelling: names and learned words look alike in both languages once accents, doubled letters and the
+spellings of transliterations are folded.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+_STEM = 6
+_EM_ROUNDS = 4
+# Words of more than this share of the verses say nothing about which verse it is.
+_COMMON_SHARE = 0.10
+_COMMON_VERSES = 40
+_LOOKALIKE_COUNT = 2.0
+_SMALLEST = 0.003
+_NULL_WEIGHT = 1.0
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Word translation probabilities of two texts.
+
+    Attributes:
+        en_ids, es_ids: number of each stem.
+        to_es: probability of a Spanish stem given an English one, sparse [en stems, es stems].
+        to_en: the other direction, sparse [es stems, en stems].
+        en_rate, es_rate: how often each stem occurs, as a share of all.
+        length_ratio: Spanish characters per English character.
+        length_variance: variance of the Spanish length per English character (Gale and Church 1993).
+    """
+
+    en_ids: Mapping[str, int]
+    es_ids: Mapping[str, int]
+    to_es: object
+    to_en: object
+    en_rate: np.ndarray
+    es_rate: np.ndarray
+    length_ratio: float
+    length_variance: float
+
+
+@dataclass(frozen=True)
+class Verses:
+    """The verses of one text as numbers: `stems[starts[k]:starts[k + 1]]` are those of `refs[k]`."""
+
+    refs: np.ndarray
+    lengths: np.ndarray
+    starts: np.ndarray
+    stems: np.ndarray
+
+
+@lru_cache(maxsize=200_000)
+def fold(word: str) -> str:
+    """A word without case and accents."""
+    return "".join(c for c in unicodedata.normalize("NFKD", word.casefold()) if not unicodedata.combining(c))
+
+
+def stems(text: str) -> list[str]:
+    """The different stems of a text, sorted: folded words cut to their first letters, numerals among them."""
+    found = {fold(word)[:_STEM] for word in re.findall(r"[^\W_]+", text)}
+    return sorted(stem for stem in found if len(stem) > 1 or stem.isdigit())
+
+
+@lru_cache(maxsize=200_000)
+def skeleton(stem: str) -> str:
+    """What the spellings of one name share: Haseroth and Hazeroth, Philippi and Filipos, Cush and Chus."""
+    for old, new in (("ph", "f"), ("th", "t"), ("sh", "s"), ("ch", "c"), ("qu", "c"), ("ce", "se"), ("ci", "si")):
+        stem = stem.replace(old, new)
+    stem = stem.replace("h", "").translate(str.maketrans("kqyjzvw", "cciisbu"))
+    return re.sub(r"(.)\1+", r"\1", stem)[:5]
+
+
+def number_verses(text: Mapping[int, str], ids: dict[str, int]) -> Verses:
+    """The verses that have text, in order of their references; new stems are added to `ids`."""
+    refs = sorted(ref for ref, words in text.items() if words.strip())
+    rows = [[ids.setdefault(stem, len(ids)) for stem in stems(text[ref])] for ref in refs]
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+    return Verses(
+        refs=np.array(refs, dtype=np.int64),
+        lengths=np.array([max(len(text[ref]), 1) for ref in refs], dtype=np.float64),
+        starts=starts,
+        stems=np.array([stem for row in rows for stem in row], dtype=np.int64),
+    )
+
+
+def without(verses: Verses, drop: np.ndarray) -> Verses:
+    """The same verses without the stems that `drop` (one flag a stem) names."""
+    keep = ~drop[verses.stems]
+    counts = np.concatenate([[0], np.cumsum(keep)])
+    return Verses(verses.refs, verses.lengths, counts[verses.starts], verses.stems[keep])
+
+
+def too_common(verses: Verses, size: int) -> np.ndarray:
+    """Which stems stand in so many verses that they tell none from another."""
+    limit = max(_COMMON_SHARE * len(verses.refs), _COMMON_VERSES)
+    return np.bincount(verses.stems, minlength=size) > limit
+
+
+def learn_lexicon(
+    en: Verses, es: Verses, en_ids: Mapping[str, int], es_ids: Mapping[str, int], pairs: Sequence[tuple[int, int]]
+) -> Lexicon:
+    """Learn how the words of two texts go together.
+
+    Args:
+        en, es: the verses, without too common stems.
+        en_ids, es_ids: the numbers of the stems.
+        pairs: positions of verses that are believed to say the same; a few wrong ones do no harm.
+    """
+    from scipy import sparse
+
+    chosen = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    looks = _lookalikes(en_ids, es_ids)
+    cells = _cells(en, es, chosen)
+    shape = (len(en_ids), len(es_ids))
+    key = cells.en * shape[1] + cells.es
+    order = np.argsort(key, kind="stable")
+    sorted_key = key[order]
+    first = np.flatnonzero(np.diff(sorted_key, prepend=-1))
+    entry = np.empty(len(key), dtype=np.int64)
+    entry[order] = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(key))))
+    unique = sorted_key[first]
+    entry_en, entry_es = np.divmod(unique, shape[1])
+    start = 1.0 + 20.0 * np.isin(unique, looks[0] * shape[1] + looks[1])
+
+    # Cells come book by book and the sort is stable: equal keys stand in runs of one book.
+    block = _blocks(en.refs[chosen[:, 0]])[cells.pair[order]]
+    runs = np.flatnonzero((np.diff(sorted_key, prepend=-1) != 0) | (np.diff(block, prepend=-1) != 0))
+
+    directions = []
+    for given, target, target_total in (
+        (entry_en, cells.pair * shape[1] + cells.es, shape[1]),
+        (entry_es, cells.pair * shape[0] + cells.en, shape[0]),
+    ):
+        slots = np.unique(target, return_inverse=True)[1] if target_total else target
+        counts, shares = _expectation(entry, given, slots, start)
+        by_book = np.add.reduceat(shares[order], runs) if len(runs) else np.zeros(0)
+        most = np.maximum.reduceat(by_book, np.searchsorted(runs, first)) if len(first) else np.zeros(0)
+        directions.append(np.maximum(counts - most, 0.0))
+
+    to_es = _probabilities(entry_en, entry_es, directions[0], *looks, shape)
+    to_en = _probabilities(entry_es, entry_en, directions[1], looks[1], looks[0], shape[::-1])
+    ratio, variance = _length_model(en.lengths[chosen[:, 0]], es.lengths[chosen[:, 1]])
+    return Lexicon(
+        en_ids=en_ids,
+        es_ids=es_ids,
+        to_es=sparse.csr_array(to_es),
+        to_en=sparse.csr_array(to_en),
+        en_rate=_rates(en, shape[0]),
+        es_rate=_rates(es, shape[1]),
+        length_ratio=ratio,
+        length_variance=variance,
+    )
+
+
+@dataclass(frozen=True)
+class _Cells:
+    pair: np.ndarray
+    en: np.ndarray
+    es: np.ndarray
+
+
+def _cells(en: Verses, es: Verses, chosen: np.ndarray) -> _Cells:
+    """Every English stem with every Spanish stem of each pair of verses."""
+    a = np.diff(en.starts)[chosen[:, 0]]
+    b = np.diff(es.starts)[chosen[:, 1]]
+    size = a * b
+    pair = np.repeat(np.arange(len(chosen)), size)
+    inside = np.arange(len(pair)) - np.repeat(np.cumsum(size) - size, size)
+    row, column = np.divmod(inside, np.maximum(b, 1)[pair])
+    return _Cells(
+        pair=pair,
+        en=en.stems[en.starts[chosen[:, 0]][pair] + row],
+        es=es.stems[es.starts[chosen[:, 1]][pair] + column],
+    )
+
+
+def _expectation(
+    entry: np.ndarray, given: np.ndarray, slots: np.ndarray, start: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Expected counts of each entry, and what each cell adds to them, after a few rounds of model 1."""
+    probability = start / max(start.max(initial=1.0), 1.0) * 0.05
+    null = _NULL_WEIGHT * 0.002
+    shares = counts = np.zeros(0)
+    for _ in range(_EM_ROUNDS):
+        weight = probability[entry]
+        total = np.bincount(slots, weight)
+        shares = weight / (total[slots] + null) if len(slots) else weight
+        counts = np.bincount(entry, shares, minlength=len(start))
+        of_given = np.bincount(given, counts)
+        probability = counts / (of_given[given] + 0.5) if len(given) else counts
+    return counts, shares
+
+
+def _probabilities(
+    given: np.ndarray, target: np.ndarray, counts: np.ndarray, look_given: np.ndarray, look_target: np.ndarray, shape
+):
+    from scipy import sparse
+
+    keep = counts > 0.05
+    table = sparse.coo_array(
+        (
+            np.concatenate([counts[keep], np.full(len(look_given), _LOOKALIKE_COUNT)]),
+            (np.concatenate([given[keep], look_given]), np.concatenate([target[keep], look_target])),
+        ),
+        shape=shape,
+    ).tocsr()
+    total = table.sum(axis=1) + 1.0
+    table = table.tocoo()
+    value = table.data / total[table.row]
+    keep = value > _SMALLEST
+    return sparse.coo_array((value[keep], (table.row[keep], table.col[keep])), shape=shape)
+
+
+def _lookalikes(en_ids: Mapping[str, int], es_ids: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    by_shape: dict[str, list[int]] = {}
+    for stem, number in es_ids.items():
+        by_shape.setdefault(_shape(stem), []).append(number)
+    found = [(number, other) for stem, number in en_ids.items() for other in by_shape.get(_shape(stem), ())]
+    table = np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def _shape(stem: str) -> str:
+    """Only words of some length are alike by more than chance; numbers are alike whole."""
+    if stem.isdigit():
+        return "#" + stem
+    bones = skeleton(stem)
+    return bones if len(bones) >= 4 else "=" + stem
+
+
+def _blocks(refs: np.ndarray) -> np.ndarray:
+    """The unit that may not support itself: the book; the chapter where there are few books."""
+    books = refs // 1_000_000
+    return books if len(np.unique(books)) >= 5 else refs // 1000
+
+
+def _rates(verses: Verses, size: int) -> np.ndarray:
+    counts = np.bincount(verses.stems, minlength=size) + 0.5
+    return counts / counts.sum()
+
+
+def _length_model(en: np.ndarray, es: np.ndarray) -> tuple[float, float]:
+    """Robust: medians, so that wrongly joined verses do not widen it."""
+    if len(en) < 10:
+        return 1.0, 4.0
+    ratio = float(np.median(es / en))
+    spread = np.abs(es - ratio * en) / np.sqrt(en)
+    return ratio, float((1.4826 * np.median(spread)) ** 2) + 0.25

