@@ -198,6 +198,13 @@ def test_the_other_view_goes_on_where_the_first_was(sermon):
     assert before <= after < before + 5
     wait_until(sermon, f"document.querySelector('audio[data-heard]').currentTime > {after}")
 
+    # To and fro, faster than a sound can begin.
+    for _ in range(5):
+        sermon.keyboard.press("v")
+    wait_until(sermon, "[...document.querySelectorAll('audio')].filter(each => !each.paused).length === 1")
+    assert sounding(sermon) == ["enhanced"]
+    expect(sermon.locator("#problem")).to_be_hidden()
+
 
 def test_the_speed_is_the_same_in_both_views(sermon):
     sermon.get_by_label("Speed").select_option("1.5")

@@ -74,7 +74,14 @@ function seekToChunk(step) {
   else if (step < 0) seek(0);
 }
 
-const start = (sound) => sound.play().catch(() => showProblem("The browser could not play the sound of this sermon."));
+async function start(sound) {
+  try {
+    await sound.play();
+  } catch (error) {
+    // Not a fault: it was paused again before it began.
+    if (error.name !== "AbortError") showProblem("The browser could not play the sound of this sermon.");
+  }
+}
 
 function playOrPause() {
   if (audio.paused) start(audio);
@@ -90,7 +97,8 @@ function hear(view) {
   heard = view;
   audio.playbackRate = before.playbackRate;
   audio.currentTime = before.currentTime;
-  if (!before.paused) start(audio).finally(() => before.pause());
+  // Unless one has come back to it meanwhile.
+  if (!before.paused) start(audio).then(() => before === audio || before.pause());
   showHeard();
   update();
 }
@@ -125,6 +133,7 @@ function loadSounds(views) {
   const at = audio ? audio.currentTime : startFromAddress();
   for (const [view, { audio: gone }] of players) {
     if (views.some((each) => each.view === view)) continue;
+    gone.pause();
     gone.remove();
     players.delete(view);
   }
@@ -729,7 +738,9 @@ function onKey(event) {
   action();
 }
 
-if (matchMedia("(max-width: 56rem)").matches) byId("details").open = false;
+if (matchMedia("(max-width: 56rem)").matches) {
+  for (const id of ["details", "legend"]) byId(id).open = false;
+}
 if (matchMedia("(max-width: 40rem)").matches) byId("zoom").value = "5";
 byId("play").addEventListener("click", playOrPause);
 byId("back").addEventListener("click", () => seek(audio.currentTime - SKIP_S));
