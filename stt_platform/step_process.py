@@ -11,6 +11,9 @@ import sys
 
 # What nearly every stage imports, and what Dagster imports when a step opens the instance: paid once for each run
 # instead of once for each step. Nothing here may start threads or touch CUDA: neither survives a fork.
+import matplotlib.backends.backend_agg
+import matplotlib.figure  # noqa: F401
+import PIL.Image  # noqa: F401
 import upath.implementations.local  # noqa: F401
 
 _PR_SET_PDEATHSIG = 1

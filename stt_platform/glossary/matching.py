@@ -3,10 +3,10 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from stt_platform.glossary.inflection import english_forms, spanish_forms
+from stt_platform.glossary.inflection import english_forms, plain_spanish, spanish_forms
 from stt_platform.glossary.terms import Glossary, Sense
 
 _LETTER = r"(?:[^\W_]|[\u0300-\u036f])"
@@ -64,17 +64,22 @@ def standing(
 
     Language "forbidden" asks for the renderings that are never right.
     """
-    found = compiled(glossary, language).candidates(text, scope)
-    return frozenset(sense.key for candidate in found for sense in candidate.senses)
+    return compiled(glossary, language).keys(text, scope)
 
 
 @lru_cache(maxsize=16)
 def compiled(glossary: Glossary, language: str) -> "Matcher":
-    """The matcher of a glossary for "en", "es" or "forbidden", made once. Raises `ValueError` for another."""
+    """The matcher of a glossary, made once: for "en", "es", "es lemmas" (no other rendering) or "forbidden".
+
+    Raises `ValueError` for another language.
+    """
     if language == "en":
         return Matcher(_english(glossary))
     if language == "es":
-        return Matcher([(form, s) for s in glossary.senses for form in (s.es, *s.es_forms, *spanish_forms(s))])
+        return Matcher([(form, s) for s in glossary.senses for form in (*plain_spanish(s), *spanish_forms(s))])
+    if language == "es lemmas":
+        bare = [replace(sense, es_forms=()) for sense in glossary.senses]
+        return Matcher([(form, sense) for sense in bare for form in (sense.es, *spanish_forms(sense))])
     if language == "forbidden":
         return Matcher([(form, s) for s in glossary.senses for form in s.forbidden])
     raise ValueError(f"language {language!r}: use 'en' or 'es'")
@@ -140,6 +145,10 @@ class Matcher:
             if self._opened(word.group()) and not _hyphen_before(text, word.start())
             for candidate in self._from(text, words, i, ref, cased)
         ]
+
+    def keys(self, text: str, ref: int | None = None) -> frozenset[tuple[str, str]]:
+        """Keys of all senses that have a form in `text`, inside longer terms as well."""
+        return frozenset(sense.key for found in self.candidates(text, ref) for sense in found.senses)
 
     def _add(self, form: str, sense: Sense) -> None:
         words = re.split(rf"[\s{_HYPHENS}]+", unicodedata.normalize("NFC", form))
@@ -212,7 +221,7 @@ def _key(word: str) -> str:
 
 
 def _owner(key: str) -> str:
-    """"abraham" of "abraham's"; the possessive of a plural ("apostles'") ends in no letter and needs nothing."""
+    """ "abraham" of "abraham's"; the possessive of a plural ("apostles'") ends in no letter and needs nothing."""
     return key.removesuffix("'s")
 
 

@@ -30,7 +30,7 @@ SPANISH_ARTICLES = ("", "el", "la", "los", "las")
 
 _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _REGISTER = re.compile(r"register=([a-z]+)")
-_SPANISH_FORM = re.compile(r"[^\W\d_][^\W_]*\*?(?:[ '’-][^\W_]+\*?)*")
+_SPANISH_FORM = re.compile(r"~[^\W\d_]+[aeiíu]r(?:se)?|[^\W\d_][^\W_]*\*?(?:[ '’-][^\W_]+\*?)*")
 _ENGLISH_FORM = re.compile(r"[^\W_]+(?:[ '’-][^\W_]+)*(?: #)?")
 _SHORTEST_STEM = 3
 
@@ -79,9 +79,10 @@ class Sense:
         name: tells the senses of a term apart ("apostle", "epistle"); may be empty where there is one.
         en, es: the lemmas; `es` is what a hint gives.
         en_forms, es_forms: what also counts as the term: irregular inflections, variants, and in Spanish other
-            right renderings, those of RVR1909 among them. Regular inflections need no listing. A capital letter must
-            stand in the text too ("Mark" is never "mark"). A Spanish word may end in `*`: any word that
-            begins so. An English form may end in ` #`: it counts before a number or "chapter" ("James #").
+            right renderings, those of RVR1909 among them. Regular inflections need no listing. A capital letter
+            must stand in the text too ("Mark" is never "mark"). A Spanish word may end in `*`: any word that
+            begins so; `~amar` stands for all regular forms of that verb. An English form may end in ` #`: it
+            counts before a number or "chapter" ("James #").
         forbidden: renderings that are never right for this sense.
         en_article, es_article: what the term carries in a sentence ("the covenant", "el pacto"); empty for none.
     """
@@ -220,10 +221,10 @@ def _sense(where: str, row: Mapping[str, str | None]) -> Sense:
 
 def _check_forms(where: str, column: str, forms: Sequence[str], shape: re.Pattern[str]) -> None:
     for form in forms:
-        if not shape.fullmatch(form) or (column in ("en", "es") and form.endswith(("*", "#"))):
+        if not shape.fullmatch(form) or (column in ("en", "es") and form.strip("*#~") != form):
             raise BadGlossary(
                 f"{where}: {column} {form!r}: words joined by spaces, hyphens or apostrophes were expected, in Spanish "
-                "forms with * at the end of a stem, in English forms with a final # for a number"
+                "forms with * at the end of a stem or ~ before a verb, in English forms with a final # for a number"
             )
         for word in form.split():
             if word.endswith("*") and len(word) <= _SHORTEST_STEM:

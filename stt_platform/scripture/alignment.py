@@ -32,6 +32,9 @@ _ABSENT_MERGE = 2.0
 _MERGE_COST = 6.0
 _MERGE_MORE_COST = 1.0
 _SEVERAL_COST = 14.0
+# Chapters rarely run into each other.
+_BORDER_COST = 3.0
+_PSALMS = 19
 _NEVER = -1e9
 
 
@@ -183,7 +186,9 @@ def _explained(odds: _Odds, starts: np.ndarray, centre: np.ndarray) -> np.ndarra
     """How well each verse is explained by 1, 2 or 3 verses of the other text, around `centre`.
 
     Returns:
-        [depth, verses, 2 * band + 1]; the column is the first of the explaining verses.
+        [2, depth, verses, 2 * band + 1]; the column is the first of the explaining verses. First with all words of
+        the verse, then without those that already stand in the verse before: in a merged segment a word of the
+        other side cannot speak for both, or a refrain would draw its neighbours in.
     """
     width = 2 * _BAND + 1
     others = len(odds.sizes)
@@ -195,7 +200,8 @@ def _explained(odds: _Odds, starts: np.ndarray, centre: np.ndarray) -> np.ndarra
     value = odds.table[columns[verse_of], odds.column[:, None]]
     value *= inside[verse_of]
     sizes = odds.sizes[columns] * inside
-    result = np.empty((_DEPTH, verses, width), dtype=np.float32)
+    fresh = ~np.isin(_keys(verse_of, odds.column), _keys(verse_of + 1, odds.column))
+    result = np.empty((2, _DEPTH, verses, width), dtype=np.float32)
     total = np.zeros((len(verse_of), width), dtype=np.float32)
     words = np.zeros((verses, width), dtype=np.float32)
     for depth in range(_DEPTH):
@@ -204,13 +210,18 @@ def _explained(odds: _Odds, starts: np.ndarray, centre: np.ndarray) -> np.ndarra
         share = total / np.maximum(words, 1.0)[verse_of]
         np.minimum(share, _MOST_ODDS, out=share)
         logs = np.log(_UNEXPLAINED + (1.0 - _UNEXPLAINED) * share)
-        sums = np.concatenate([np.zeros((1, width)), np.cumsum(logs, axis=0, dtype=np.float64)])
-        result[depth] = sums[starts[1:]] - sums[starts[:-1]]
+        for k, counted in enumerate((logs, logs * fresh[:, None])):
+            sums = np.concatenate([np.zeros((1, width)), np.cumsum(counted, axis=0, dtype=np.float64)])
+            result[k, depth] = sums[starts[1:]] - sums[starts[:-1]]
     return result
 
 
+def _keys(verse: np.ndarray, column: np.ndarray) -> np.ndarray:
+    return verse * 1_000_000 + column
+
+
 class _Scores:
-    """The score of every segment that starts within the band: `table[move, j, d]`, English verse
+    """The score of every segment that starts within the band: `table[j, move, d]`, English verse
     `en_of_es[j] - band + d`."""
 
     def __init__(self, en, es, lexicon, odds_es, odds_en, en_of_es, es_of_en) -> None:
@@ -224,11 +235,11 @@ class _Scores:
         def es_words(size: int, shift: int) -> np.ndarray:
             """Spanish verse `shift` after the first, explained by `size` English ones."""
             j = first_es + shift
-            return _pick(by_en[size - 1], j, first_en - _at(en_of_es, j) + _BAND)
+            return _pick(by_en[min(shift, 1), size - 1], j, first_en - _at(en_of_es, j) + _BAND)
 
         def en_words(size: int, shift: int) -> np.ndarray:
             i = first_en + shift
-            return _pick(by_es[size - 1], i, first_es - _at(es_of_en, i) + _BAND)
+            return _pick(by_es[min(shift, 1), size - 1], i, first_es - _at(es_of_en, i) + _BAND)
 
         moves: list[tuple[int, int]] = []
         table: list[np.ndarray] = []
@@ -236,11 +247,16 @@ class _Scores:
         absent_en = np.concatenate([[0], np.cumsum(~np.isin(en.refs, es.refs))])
         absent_es = np.concatenate([[0], np.cumsum(~np.isin(es.refs, en.refs))])
 
+        border_en = np.concatenate([[0], np.cumsum(np.diff(en.refs // 1000, prepend=0) != 0)])
+        border_es = np.concatenate([[0], np.cumsum(np.diff(es.refs // 1000, prepend=0) != 0)])
+
         def add(a: int, b: int, words: np.ndarray, cost: float) -> None:
             moves.append((a, b))
             if a != b:
                 absent = _count(absent_en, first_en, a) if a > b else _count(absent_es, first_es, b)
                 cost = cost - _ABSENT_MERGE * (absent > 0)
+            crossed = _count(border_en, first_en + 1, a - 1) + _count(border_es, first_es + 1, b - 1)
+            cost = cost + _BORDER_COST * (crossed > 0)
             length = _length_score(en, es, lexicon, first_en, first_es, a, b)
             if max(a, b) > _DEPTH:
                 # Only the words of the many speak here, and refrains fit anywhere: the length must fit well.
@@ -273,11 +289,17 @@ class _Scores:
         table.append(np.where(fits, -cost, _NEVER).astype(np.float32))
         self.skip_en = np.concatenate([[0.0], np.cumsum(_skip_costs(en.refs, es.refs))])
         self.moves = moves
-        self.table = np.stack(table)
+        self.table = np.stack(table, axis=1)
 
 
 def _skip_costs(refs: np.ndarray, others: np.ndarray) -> np.ndarray:
-    return np.where(np.isin(refs, others), _ONE_SIDED_COST, _ABSENT_COST)
+    absent = ~np.isin(refs, others)
+    # Hebrew numbering counts a psalm's title as verse 1, the long ones as 1 and 2: such a psalm is longer.
+    sizes = dict(zip(*np.unique(others // 1000, return_counts=True), strict=True))
+    own, first, count = np.unique(refs // 1000, return_inverse=True, return_counts=True)
+    longer = np.array([n > sizes.get(chapter, 0) for chapter, n in zip(own, count, strict=True)], dtype=bool)[first]
+    title = (refs // 1_000_000 == _PSALMS) & (refs % 1000 <= 2) & longer
+    return np.where(absent | title, _ABSENT_COST, _ONE_SIDED_COST)
 
 
 def _at(centre: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -308,41 +330,48 @@ def _length_score(en, es, lexicon, first_en, first_es, a: int, b: int) -> np.nda
 def _best_path(en: Verses, es: Verses, scores: _Scores) -> list[Segment]:
     n, m = len(en.refs), len(es.refs)
     width = 2 * _BAND + 1
-    centre, moves = scores.centre, scores.moves
-    a = np.array([move[0] for move in moves])[:, None]
-    b = np.array([move[1] for move in moves])[:, None]
-    kinds = len(moves)
-    # reach[j, move, d]: best score of a path that ends with this move begun at (j, d); a border of "never".
-    pad = _MOST_MERGED + width
-    reach = np.full((m + 1, kinds, width + 2 * pad), _NEVER, dtype=np.float32)
-    flat = reach.reshape(-1)
-    best = np.full((m + 1, width), _NEVER, dtype=np.float32)
-    choice = np.full((m + 1, width), -1, dtype=np.int16)
+    centre, moves, kinds = scores.centre, scores.moves, len(scores.moves)
     steps = np.arange(width)
-    kind = np.arange(kinds)[:, None]
+    english = centre[:, None] - _BAND + steps
+    outside = (english < 0) | (english > n)
+    skip = scores.skip_en[english.clip(0, n)]
+    # reach[j, move, d]: score of the best path that ends with this move, begun at (j, d), between borders of
+    # "never". `source` is where a path that arrives at (j, d) by this move comes from.
+    pad = _MOST_MERGED + width
+    size = width + 2 * pad
+    reach = np.full((m + 1, kinds, size), _NEVER, dtype=np.float32)
+    reach[:, :, pad : pad + width] = scores.table
+    source = np.empty((m + 1, kinds), dtype=np.int64)
+    rows = np.arange(m + 1)
+    for kind, (a, b) in enumerate(moves):
+        came = rows - b
+        d = centre - a - centre[came.clip(0)]
+        fits = (came >= 0) & (d > -pad) & (d < pad)
+        # The left border of any row is "never" for all steps.
+        source[:, kind] = np.where(fits, (came * kinds + kind) * size + pad + d, 0)
+    never = source == 0
+    flat = reach.reshape(-1)
+    best = np.empty((m + 1, width))
+    choice = np.empty((m + 1, width), dtype=np.int16)
     for j in range(m + 1):
-        came = j - b
-        d = (centre[j] - _BAND + steps)[None, :] - a - centre[came.clip(0, m)] + _BAND
-        valid = (came >= 0) & (d > -pad) & (d < width + pad)
-        index = ((came.clip(0, m) * kinds + kind) * reach.shape[2] + d + pad).clip(0, flat.size - 1)
-        candidates = np.where(valid, flat[index], _NEVER)
-        row = candidates.max(axis=0)
-        choice[j] = candidates.argmax(axis=0)
-        english = centre[j] - _BAND + steps
+        candidates = flat[source[j][:, None] + steps]
+        candidates[never[j]] = _NEVER
+        chosen = candidates.argmax(axis=0)
+        row = candidates[chosen, steps].astype(np.float64)
         if j == 0:
-            row = np.where(english == 0, 0.0, row).astype(np.float32)
-        row = np.where((english >= 0) & (english <= n), row, _NEVER)
+            row[english[0] == 0] = 0.0
+        row[outside[j]] = _NEVER
         # English verses with nothing on the other side: one pass along the row.
-        skip = scores.skip_en[english.clip(0, n)]
-        skipped = np.maximum.accumulate(row + skip) - skip
-        choice[j] = np.where(skipped > row, kinds, choice[j])
-        best[j] = np.where((english >= 0) & (english <= n), skipped, _NEVER)
-        reach[j, :, pad : pad + width] = scores.table[:, j] + best[j]
+        skipped = np.maximum.accumulate(row + skip[j]) - skip[j]
+        chosen[skipped > row + 1e-6] = kinds
+        skipped[outside[j]] = _NEVER
+        choice[j] = chosen
+        best[j] = skipped
+        reach[j, :, pad : pad + width] += skipped.astype(np.float32)
     found: list[Segment] = []
     i, j = n, m
     while i or j:
-        d = i - centre[j] + _BAND
-        move = int(choice[j, d]) if j or i else -1
+        move = int(choice[j, i - centre[j] + _BAND])
         da, db = (1, 0) if move == kinds or j == 0 else moves[move]
         found.append(
             Segment(
@@ -352,3 +381,4 @@ def _best_path(en: Verses, es: Verses, scores: _Scores) -> list[Segment]:
         )
         i, j = i - da, j - db
     return found[::-1]
+

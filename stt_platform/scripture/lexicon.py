@@ -18,9 +18,9 @@ from functools import lru_cache
 import numpy as np
 
 _STEM = 6
-_EM_ROUNDS = 4
+_EM_ROUNDS = 3
 # Words of more than this share of the verses say nothing about which verse it is.
-_COMMON_SHARE = 0.10
+_COMMON_SHARE = 0.06
 _COMMON_VERSES = 40
 _LOOKALIKE_COUNT = 2.0
 _SMALLEST = 0.003
@@ -66,10 +66,7 @@ def fold(word: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", word.casefold()) if not unicodedata.combining(c))
 
 
-def stems(text: str) -> list[str]:
-    """The different stems of a text, sorted: folded words cut to their first letters, numerals among them."""
-    found = {fold(word)[:_STEM] for word in re.findall(r"[^\W_]+", text)}
-    return sorted(stem for stem in found if len(stem) > 1 or stem.isdigit())
+_WORD = re.compile(r"[^\W_]+")
 
 
 @lru_cache(maxsize=200_000)
@@ -84,7 +81,18 @@ def skeleton(stem: str) -> str:
 def number_verses(text: Mapping[int, str], ids: dict[str, int]) -> Verses:
     """The verses that have text, in order of their references; new stems are added to `ids`."""
     refs = sorted(ref for ref, words in text.items() if words.strip())
-    rows = [[ids.setdefault(stem, len(ids)) for stem in stems(text[ref])] for ref in refs]
+    known: dict[str, int] = {}
+
+    def number(word: str) -> int:
+        stem = fold(word)[:_STEM]
+        known[word] = ids.setdefault(stem, len(ids)) if len(stem) > 1 or stem.isdigit() else -1
+        return known[word]
+
+    rows = []
+    for ref in refs:
+        found = {known[word] if word in known else number(word) for word in _WORD.findall(text[ref])}
+        found.discard(-1)
+        rows.append(sorted(found))
     starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     return Verses(
         refs=np.array(refs, dtype=np.int64),
@@ -123,7 +131,7 @@ def learn_lexicon(
     looks = _lookalikes(en_ids, es_ids)
     cells = _cells(en, es, chosen)
     shape = (len(en_ids), len(es_ids))
-    key = cells.en * shape[1] + cells.es
+    key = en.stems[cells.en_slot] * shape[1] + es.stems[cells.es_slot]
     order = np.argsort(key, kind="stable")
     sorted_key = key[order]
     first = np.flatnonzero(np.diff(sorted_key, prepend=-1))
@@ -138,11 +146,7 @@ def learn_lexicon(
     runs = np.flatnonzero((np.diff(sorted_key, prepend=-1) != 0) | (np.diff(block, prepend=-1) != 0))
 
     directions = []
-    for given, target, target_total in (
-        (entry_en, cells.pair * shape[1] + cells.es, shape[1]),
-        (entry_es, cells.pair * shape[0] + cells.en, shape[0]),
-    ):
-        slots = np.unique(target, return_inverse=True)[1] if target_total else target
+    for given, slots in ((entry_en, cells.es_slot), (entry_es, cells.en_slot)):
         counts, shares = _expectation(entry, given, slots, start)
         by_book = np.add.reduceat(shares[order], runs) if len(runs) else np.zeros(0)
         most = np.maximum.reduceat(by_book, np.searchsorted(runs, first)) if len(first) else np.zeros(0)
@@ -165,9 +169,11 @@ def learn_lexicon(
 
 @dataclass(frozen=True)
 class _Cells:
+    """`en_slot` and `es_slot` tell one word of one verse from every other."""
+
     pair: np.ndarray
-    en: np.ndarray
-    es: np.ndarray
+    en_slot: np.ndarray
+    es_slot: np.ndarray
 
 
 def _cells(en: Verses, es: Verses, chosen: np.ndarray) -> _Cells:
@@ -180,8 +186,8 @@ def _cells(en: Verses, es: Verses, chosen: np.ndarray) -> _Cells:
     row, column = np.divmod(inside, np.maximum(b, 1)[pair])
     return _Cells(
         pair=pair,
-        en=en.stems[en.starts[chosen[:, 0]][pair] + row],
-        es=es.stems[es.starts[chosen[:, 1]][pair] + column],
+        en_slot=en.starts[chosen[:, 0]][pair] + row,
+        es_slot=es.starts[chosen[:, 1]][pair] + column,
     )
 
 

@@ -15,7 +15,8 @@ class Verse:
     """One row of a text. `ref` is BBCCCVVV.
 
     `kind` is "verse", "title" (a psalm's superscription, verse 0) or "subscription" (a note below an epistle,
-    with the reference of the verse that it follows). `removed` is what cleaning took out, in order.
+    with the reference of the verse that it follows). `removed` is what cleaning took out, in order, each with its
+    kind: "note: or, firmament", "supplied: is", "capitals: ENTONCES", "gap: ...".
     """
 
     ref: int
@@ -26,7 +27,10 @@ class Verse:
 
 @dataclass(frozen=True)
 class ScriptureText:
-    """One Bible: cleaned rows in the order of the canon. `source` names the loader and the file."""
+    """One Bible: cleaned rows in the order of the canon. `source` names the loader and the file.
+
+    `blank` are the verses that the source has without any text, or with nothing but a note.
+    """
 
     text_id: str
     language: str
@@ -35,6 +39,7 @@ class ScriptureText:
     attribution: str
     source: str
     verses: tuple[Verse, ...]
+    blank: tuple[Verse, ...] = ()
 
     @cached_property
     def by_ref(self) -> Mapping[int, str]:

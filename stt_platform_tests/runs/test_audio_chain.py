@@ -58,9 +58,7 @@ def test_every_sample_is_accounted_for(
     segments = store.query("select * from segments order by start_sample").to_pylist()
     assert segments[0]["start_sample"] == 0
     assert segments[-1]["end_sample"] == service.samples.size
-    assert all(
-        before["end_sample"] == after["start_sample"] for before, after in pairwise(segments)
-    )
+    assert all(before["end_sample"] == after["start_sample"] for before, after in pairwise(segments))
     chunks = store.query("select * from chunks order by start_sample").to_pylist()
     assert all(1.0 <= (c["end_sample"] - c["start_sample"]) / SAMPLE_RATE_HZ <= 30.0 for c in chunks if not c["gate"])
     over_music = next(part for part in service.truth if part.label == "speech_over_music")

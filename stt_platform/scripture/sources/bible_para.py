@@ -7,6 +7,7 @@ by the words that it shares with a text that is on disk too.
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from stt_platform.scripture.books import BadReference
@@ -131,7 +132,7 @@ def _fill(places: list[int | None], size: int) -> None:
     """Places between two known ones, where as many rows as verses lie between."""
     anchors = [-1, *(row for row, place in enumerate(places) if place is not None), len(places)]
     at = {-1: -1, len(places): size} | {row: places[row] for row in anchors[1:-1]}
-    for left, right in zip(anchors, anchors[1:], strict=False):
+    for left, right in pairwise(anchors):
         if right - left == at[right] - at[left]:
             for row in range(left + 1, right):
                 places[row] = at[left] + row - left

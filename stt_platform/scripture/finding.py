@@ -1,0 +1,127 @@
+"""Which texts are on disk: each once, from its better source, and what would add the others."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stt_platform.scripture.cleaning import clean_text
+from stt_platform.scripture.known import known_texts, preference
+from stt_platform.scripture.sources import LOADERS
+from stt_platform.scripture.sources.base import Offer, Shelf
+from stt_platform.scripture.texts import ScriptureText
+
+_DEEPEST = 6
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A source that was found and not used, and why."""
+
+    source: str
+    path: Path
+    text_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is. `missing` says for each of the platform's own texts that is not there what would add it."""
+
+    texts: Mapping[str, ScriptureText]
+    unused: tuple[Unused, ...]
+    missing: Mapping[str, str]
+
+    def in_language(self, language: str) -> tuple[ScriptureText, ...]:
+        """The texts in "en" or "es", the platform's own first."""
+        return tuple(text for text in self.texts.values() if text.language == language)
+
+
+def find_texts(folders: Sequence[Path], *, progress: Callable[[str], None] | None = None) -> Found:
+    """Load and clean every English and Spanish text in these folders, each from its better source.
+
+    Folders that do not exist are passed over, and a damaged source is reported and the next one used. `progress`
+    is called with the name of each source before it is read.
+    """
+    texts: dict[str, ScriptureText] = {}
+    unused: list[Unused] = []
+    with Shelf() as shelf:
+        offers = _offers(folders, shelf, unused)
+        for text_id in sorted(offers, key=_own_first):
+            for offer in sorted(offers[text_id], key=_better_first):
+                if text_id in texts:
+                    reason = f"{texts[text_id].source} is the better source of this text"
+                    unused.append(Unused(offer.source, offer.path, text_id, reason))
+                    continue
+                if progress:
+                    progress(offer.source)
+                text, reason = _loaded(offer, shelf)
+                if text is None:
+                    unused.append(Unused(offer.source, offer.path, text_id, reason))
+                else:
+                    texts[text_id] = text
+                    shelf.known.append(text.by_ref)
+    return Found(texts, tuple(unused), _missing(texts, unused))
+
+
+def offered_texts(folders: Sequence[Path]) -> Mapping[str, tuple[Offer, ...]]:
+    """What `find_texts` would choose from, by text, the better sources first. Nothing is loaded."""
+    with Shelf() as shelf:
+        offers = _offers(folders, shelf, [])
+    return {text_id: tuple(sorted(offers[text_id], key=_better_first)) for text_id in sorted(offers, key=_own_first)}
+
+
+def _offers(folders: Sequence[Path], shelf: Shelf, unused: list[Unused]) -> dict[str, list[Offer]]:
+    found: dict[str, list[Offer]] = {}
+    for path in dict.fromkeys(path for folder in folders for path in _paths(Path(folder))):
+        for name, loader in LOADERS.items():
+            try:
+                for offer in loader.offers(path, shelf):
+                    found.setdefault(offer.text_id, []).append(offer)
+            except Exception as error:
+                # One bad file must not hide the other texts, whatever its reader raises.
+                unused.append(Unused(f"{name}: {path.name}", path, "", f"cannot be read: {error}"))
+    return found
+
+
+def _paths(folder: Path) -> Iterator[Path]:
+    """The folder, its files and folders, sorted; hidden ones are left out."""
+    if folder.is_file():
+        yield folder
+        return
+    for place, folders, files in os.walk(folder):
+        here = Path(place)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if len(here.relative_to(folder).parts) >= _DEEPEST or (here / "mods.d").is_dir():
+            folders.clear()
+        yield here
+        yield from (here / name for name in sorted(files) if not name.startswith("."))
+
+
+def _loaded(offer: Offer, shelf: Shelf) -> tuple[ScriptureText | None, str]:
+    try:
+        return clean_text(LOADERS[offer.loader].load(offer, shelf)), ""
+    except Exception as error:
+        # As above: a damaged source is reported, and the next one is tried.
+        return None, str(error) or repr(error)
+
+
+def _own_first(text_id: str) -> tuple[int, str]:
+    known = list(known_texts())
+    # bible_para places its rows by other texts, so texts that only it may have come last.
+    return (known.index(text_id) if text_id in known else len(known), text_id)
+
+
+def _better_first(offer: Offer) -> tuple[int, str, str]:
+    order = preference(offer.text_id)
+    rank = order.index(offer.loader) if offer.loader in order else len(order)
+    return rank, str(offer.path), offer.key
+
+
+def _missing(texts: Mapping[str, ScriptureText], unused: Sequence[Unused]) -> dict[str, str]:
+    missing = {}
+    for text_id, known in known_texts().items():
+        if text_id not in texts:
+            why = next((f" ({row.source}: {row.reason})" for row in unused if row.text_id == text_id), "")
+            missing[text_id] = f"{known.title} is missing{why}: {known.advice} into a folder of texts"
+    return missing

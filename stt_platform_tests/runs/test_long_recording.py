@@ -1,0 +1,50 @@
+"""Two hours in bounded memory: every stage of the sound in a process of its own, and the peak of each."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from stt_platform.defs.sermons.stage import SERMON_STAGES
+from stt_platform.store.intake import ingest
+from stt_platform.store.metadata import MetadataStore
+from stt_platform_tests import services
+
+RATE_HZ = 44_100
+HOURS = 2
+MOST_BYTES = 2e9
+RUN = """
+import json, resource, sys, time
+from stt_platform.defs.platform import Platform
+from stt_platform.defs.sermons.stage import SERMON_STAGES, run_stage
+began = time.monotonic()
+run_stage(SERMON_STAGES[sys.argv[3]], Platform(home_folder=sys.argv[1]), sys.argv[2], lambda line: None)
+print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, time.monotonic() - began]))
+"""
+STAGES = [stage for stage in SERMON_STAGES if stage not in ("captions", "transcript", "consensus")]
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(3600)
+def test_two_hours_stay_below_two_gigabytes(tmp_path: Path, talk: Path) -> None:
+    service = services.packaged_service()
+    piece = np.interp(
+        np.arange(0, service.samples.size, 16_000 / RATE_HZ), np.arange(service.samples.size), service.samples
+    )
+    recording = tmp_path / "2024-03-10 long conversation.flac"
+    with sf.SoundFile(recording, "w", RATE_HZ, 2, subtype="PCM_16") as file:
+        for _ in range(round(HOURS * 3600 * RATE_HZ / piece.size)):
+            file.write(np.stack([piece, 0.9 * piece], axis=1))
+    home = tmp_path / "home"
+    (entry,) = ingest(MetadataStore(home), [recording])
+    peaks = {}
+    for stage in STAGES:
+        command = [sys.executable, "-c", RUN, str(home), entry.sermon, stage]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks[stage], seconds = json.loads(answer.stdout.splitlines()[-1])
+        print(f"{stage:16} {peaks[stage] / 1e6:7.0f} MB {seconds:7.1f} s")
+    assert max(peaks.values()) < MOST_BYTES, peaks
