@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from stt_platform.glossary.matching import compiled
 from stt_platform.glossary.terms import Glossary, Sense
@@ -68,15 +69,19 @@ def attest(
         min_rate: below it a sense is "weak".
         examples: how many references of each kind are kept.
     """
-    english, spanish = compiled(glossary, "en"), compiled(glossary, "es")
-    lemmas, forbidden = compiled(glossary, "es lemmas"), compiled(glossary, "forbidden")
+    english = compiled(glossary, "en")
+    spanish = [compiled(glossary, language) for language in ("es", "es lemmas", "forbidden")]
+
+    # Five English versions stand beside the same Spanish verse.
+    @lru_cache(maxsize=1 << 16)
+    def in_spanish(text: str) -> list[frozenset[tuple[str, str]]]:
+        return [matcher.keys(text) for matcher in spanish]
+
     counts = {sense.key: _Count() for sense in glossary.senses}
     total = 0
     for ref, en, es in pairs:
         total += 1
-        found = spanish.keys(es, None)
-        at_all = lemmas.keys(es, None)
-        wrong = forbidden.keys(es, None)
+        found, as_lemma, wrong = in_spanish(es)
         # A term that stands twice in a verse is one verse.
         meant = {(match.term_id, match.allowed): None for match in english.find(en, ref)}
         here = {(term_id, name): names for term_id, names in meant for name in names}
@@ -86,7 +91,7 @@ def attest(
             count = counts[key]
             count.n += 1
             count.hits += key in found
-            count.lemma_hits += key in at_all
+            count.lemma_hits += key in as_lemma
             count.any_hits += any((key[0], name) in found for name in names)
             count.forbidden += key in wrong
             kept = count.attested if key in found else count.missed

@@ -15,7 +15,7 @@ def english_forms(sense: Sense) -> tuple[str, ...]:
     (the old -eth and -est too). Names, books, adjectives and phrases have none; possessives are left to matching.
     """
     inflect = {"noun": _english_plural, "verb": _english_verb}.get(sense.pos)
-    return _inflected((sense.en, *sense.en_forms), inflect, _ENGLISH_LINKS)
+    return _inflected(plain_english(sense), inflect, _ENGLISH_LINKS)
 
 
 def spanish_forms(sense: Sense) -> tuple[str, ...]:
@@ -28,6 +28,13 @@ def spanish_forms(sense: Sense) -> tuple[str, ...]:
     inflect = {"noun": _spanish_plurals, "adjective": _spanish_adjective}.get(sense.pos)
     agreeing = _inflected(plain_spanish(sense), inflect, _SPANISH_LINKS)
     return tuple(dict.fromkeys([*agreeing, *(form for verb in verbs for form in conjugate(verb))]))
+
+
+def plain_english(sense: Sense) -> tuple[str, ...]:
+    """The lemma and the listed forms. The name of a book that is also a word ("Acts #") is no form by itself."""
+    if sense.pos == "book" and any(form.endswith("#") for form in sense.en_forms):
+        return sense.en_forms
+    return (sense.en, *sense.en_forms)
 
 
 def plain_spanish(sense: Sense) -> tuple[str, ...]:

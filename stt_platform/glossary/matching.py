@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from stt_platform.glossary.inflection import english_forms, plain_spanish, spanish_forms
+from stt_platform.glossary.inflection import english_forms, plain_english, plain_spanish, spanish_forms
 from stt_platform.glossary.terms import Glossary, Sense
 
 _LETTER = r"(?:[^\W_]|[\u0300-\u036f])"
@@ -86,7 +86,7 @@ def compiled(glossary: Glossary, language: str) -> "Matcher":
 
 
 def _english(glossary: Glossary) -> list[tuple[str, Sense]]:
-    listed = [(form, sense) for sense in glossary.senses for form in (sense.en, *sense.en_forms)]
+    listed = [(form, sense) for sense in glossary.senses for form in plain_english(sense)]
     owner = {form: sense.term_id for form, sense in listed}
     # An inflection that another term lists is that term's: "scriptures" may have a row of its own.
     regular = [(form, sense) for sense in glossary.senses for form in english_forms(sense)]

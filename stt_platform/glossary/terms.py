@@ -133,9 +133,17 @@ class Glossary:
     def _by_key(self) -> dict[tuple[str, str], Sense]:
         return {sense.key: sense for sense in self.senses}
 
+    @cached_property
+    def _by_id(self) -> dict[str, Term]:
+        return {term.term_id: term for term in self.terms}
+
     def sense(self, term_id: str, name: str = "") -> Sense:
         """The sense of that term and name. Raises `KeyError`."""
         return self._by_key[term_id, name]
+
+    def term(self, term_id: str) -> Term:
+        """The term of that name. Raises `KeyError`."""
+        return self._by_id[term_id]
 
 
 def read_glossary(path: Path) -> Glossary:

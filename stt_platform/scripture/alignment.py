@@ -210,10 +210,18 @@ def _explained(odds: _Odds, starts: np.ndarray, centre: np.ndarray) -> np.ndarra
         share = total / np.maximum(words, 1.0)[verse_of]
         np.minimum(share, _MOST_ODDS, out=share)
         logs = np.log(_UNEXPLAINED + (1.0 - _UNEXPLAINED) * share)
-        for k, counted in enumerate((logs, logs * fresh[:, None])):
-            sums = np.concatenate([np.zeros((1, width)), np.cumsum(counted, axis=0, dtype=np.float64)])
-            result[k, depth] = sums[starts[1:]] - sums[starts[:-1]]
+        result[0, depth] = _sum_by_verse(logs, starts)
+        logs *= fresh[:, None]
+        result[1, depth] = _sum_by_verse(logs, starts)
     return result
+
+
+def _sum_by_verse(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    sums = np.zeros((len(starts) - 1, values.shape[1]), dtype=np.float32)
+    filled = np.flatnonzero(np.diff(starts))
+    if len(filled):
+        sums[filled] = np.add.reduceat(values, starts[filled], axis=0)
+    return sums
 
 
 def _keys(verse: np.ndarray, column: np.ndarray) -> np.ndarray:

@@ -46,6 +46,8 @@ def clean_text(raw: RawText) -> ScriptureText:
 
     Raises `DamagedSourceError` where the text is empty, mostly blank, or in neither English nor Spanish.
     """
+    if not any(text and not text.isspace() for _, text in raw.rows):
+        raise DamagedSourceError(f"{raw.offer.source} has no text in it: all of its {len(raw.rows)} verses are blank")
     language = raw.offer.language or language_of(text for _, text in raw.rows[:: max(1, len(raw.rows) // 500)])
     if language not in ("en", "es"):
         raise DamagedSourceError(f"{raw.offer.source} is neither English nor Spanish")
@@ -88,9 +90,11 @@ def _stripped(raw: RawText, language: str) -> _Rows:
                     rows.remove(number, f"duplicate: {text}")
             else:
                 rows.texts[number] = text
+        # What stood above verse 1 is kept beside it.
+        beside = ref if ref % 1000 else ref + 1
         for what in row.removed:
-            rows.remove(ref or ref + 1, what)
-        _aside(rows, ref, row)
+            rows.remove(beside, what)
+        _aside(rows, ref, beside, row)
     return rows
 
 
@@ -102,15 +106,14 @@ def _head(rows: _Rows, ref: int, text: str) -> None:
         rows.remove(ref + 1, f"heading: {text}")
 
 
-def _aside(rows: _Rows, ref: int, row: Stripped) -> None:
-    verse = ref % 1000
+def _aside(rows: _Rows, ref: int, beside: int, row: Stripped) -> None:
     for title in row.titles:
-        if ref // 1_000_000 == PSALMS and verse <= 1 and not is_letter(title):
-            rows.titles.setdefault(ref - verse, title)
+        if ref // 1_000_000 == PSALMS and ref % 1000 <= 1 and not is_letter(title):
+            rows.titles.setdefault(ref - ref % 1000, title)
         else:
-            rows.remove(ref or ref + 1, f"heading: {title}")
+            rows.remove(beside, f"heading: {title}")
     for heading in row.headings:
-        rows.remove(ref if verse else ref + 1, f"heading: {heading}")
+        rows.remove(beside, f"heading: {heading}")
     for ending in row.endings:
         if ref // 1_000_000 in EPISTLES:
             rows.subscriptions[ref] = ending

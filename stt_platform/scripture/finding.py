@@ -46,8 +46,10 @@ def find_texts(folders: Sequence[Path], *, progress: Callable[[str], None] | Non
     texts: dict[str, ScriptureText] = {}
     unused: list[Unused] = []
     with Shelf() as shelf:
-        offers = _offers(folders, shelf, unused)
-        for text_id in sorted(offers, key=_own_first):
+        found = _offers(folders, shelf, unused)
+        offers = {text_id: found[text_id] for text_id in sorted(found, key=_own_first)}
+        # bible_para places its rows by the words of other texts, so those are read before.
+        for text_id in sorted(offers, key=lambda key: all(offer.loader == "bible_para" for offer in offers[key])):
             for offer in sorted(offers[text_id], key=_better_first):
                 if text_id in texts:
                     reason = f"{texts[text_id].source} is the better source of this text"
@@ -61,7 +63,8 @@ def find_texts(folders: Sequence[Path], *, progress: Callable[[str], None] | Non
                 else:
                     texts[text_id] = text
                     shelf.known.append(text.by_ref)
-    return Found(texts, tuple(unused), _missing(texts, unused))
+    ordered = {text_id: texts[text_id] for text_id in sorted(texts, key=_own_first)}
+    return Found(ordered, tuple(unused), _missing(texts, unused))
 
 
 def offered_texts(folders: Sequence[Path]) -> Mapping[str, tuple[Offer, ...]]:
@@ -108,7 +111,6 @@ def _loaded(offer: Offer, shelf: Shelf) -> tuple[ScriptureText | None, str]:
 
 def _own_first(text_id: str) -> tuple[int, str]:
     known = list(known_texts())
-    # bible_para places its rows by other texts, so texts that only it may have come last.
     return (known.index(text_id) if text_id in known else len(known), text_id)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 _STEM = 6
 _EM_ROUNDS = 3
 # Words of more than this share of the verses say nothing about which verse it is.
-_COMMON_SHARE = 0.06
+_COMMON_SHARE = 0.03
 _COMMON_VERSES = 40
 _LOOKALIKE_COUNT = 2.0
 _SMALLEST = 0.003
@@ -69,6 +69,15 @@ def fold(word: str) -> str:
 _WORD = re.compile(r"[^\W_]+")
 
 
+def stem_of(word: str) -> str:
+    """The part of a word that its forms share, more or less: no ending of number or gender, six letters at most."""
+    stem = fold(word)
+    if len(stem) > 4:
+        stem = stem.removesuffix("s")
+        stem = stem[:-1] if stem[-1] in "aeo" else stem
+    return stem[:_STEM]
+
+
 @lru_cache(maxsize=200_000)
 def skeleton(stem: str) -> str:
     """What the spellings of one name share: Haseroth and Hazeroth, Philippi and Filipos, Cush and Chus."""
@@ -84,7 +93,7 @@ def number_verses(text: Mapping[int, str], ids: dict[str, int]) -> Verses:
     known: dict[str, int] = {}
 
     def number(word: str) -> int:
-        stem = fold(word)[:_STEM]
+        stem = stem_of(word)
         known[word] = ids.setdefault(stem, len(ids)) if len(stem) > 1 or stem.isdigit() else -1
         return known[word]
 

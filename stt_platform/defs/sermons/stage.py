@@ -19,7 +19,7 @@ from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.report import sermon_metadata
 from stt_platform.files import write_atomically
 from stt_platform.gpu import CPU, device_name, hold_device
-from stt_platform.settings import Settings
+from stt_platform.settings import Settings, SettingsError, load_settings
 from stt_platform.store.intake import Registration, registration
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import (
@@ -162,9 +162,12 @@ def sermon_stage(
     tables: tuple[str, ...] = (),
     upstream: tuple[str, ...] = (),
     parameters: Callable[[SermonContext], Mapping[str, Any]] = lambda context: {},
-    pool: str | None = None,
+    on_device: Callable[[Settings], bool] = lambda settings: False,
 ) -> Callable[[Callable[[StageWork], StageResult]], dg.AssetsDefinition]:
-    """Make an asset of a recipe. Raise `version` when the recipe's output changes for the same input."""
+    """Make an asset of a recipe. Raise `version` when the recipe's output changes for the same input.
+
+    `on_device` says whether it computes on the device with these settings, and is queued in the pool `gpu`.
+    """
 
     def make_asset(recipe: Callable[[StageWork], StageResult]) -> dg.AssetsDefinition:
         stage = SermonStage(recipe.__name__, version, upstream, tables, parameters, recipe)
@@ -179,7 +182,7 @@ def sermon_stage(
             kinds=kinds,
             owners=OWNERS,
             code_version=version,
-            pool=pool,
+            pool="gpu" if _queues(on_device) else None,
         )
         def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
             output, timings_s = run_stage(stage, platform, context.partition_key, context.log.info)
@@ -192,6 +195,14 @@ def sermon_stage(
         return asset
 
     return make_asset
+
+
+def _queues(on_device: Callable[[Settings], bool]) -> bool:
+    try:
+        return on_device(load_settings())
+    except SettingsError:
+        # Whoever runs a stage is told what is wrong with the settings; the assets are to be seen all the same.
+        return True
 
 
 def run_stage(

@@ -20,6 +20,8 @@ SYSTEM_FOLDERS = (Path("/usr/share/sword"), Path("/usr/local/share/sword"))
 # The importer of eBible appends verses that its grid lacks to the last one of the chapter; what it printed before
 # a verse tells where the next begins.
 _BEFORE_VERSE = re.compile(r'<div type="x-milestone" subType="x-preverse" sID="[^"]*"/>')
+# The Spanish module sets pronouns off as supplied words: "sáca</w><transChange>lo</transChange> de" is "sácalo de".
+_ENCLITIC = re.compile(r"(?<=[a-záéíóúñ])</w><transChange[^<>]*>((?:[mts]e|l[eoa]s?|n?os)+)</transChange>(?=[^<\w])")
 
 
 def sword_modules(folders: Sequence[Path]) -> tuple[Offer, ...]:
@@ -66,7 +68,10 @@ def load(offer: Offer, shelf: Shelf) -> RawText:
     about["compress_type"] = about.get("compresstype", "ZIP").upper()
     about["blocktype"] = about.get("blocktype", "BOOK").upper()
     try:
-        return RawText(offer, tuple(_rows(modules.get_bible_from_module(offer.key))))
+        rows = _rows(modules.get_bible_from_module(offer.key))
+        if offer.language == "es":
+            rows = ((ref, _ENCLITIC.sub(r"\1</w>", text)) for ref, text in rows)
+        return RawText(offer, tuple(rows))
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         raise DamagedSourceError(f"{offer.key} in {offer.path} cannot be read: {error}") from error
 
@@ -95,11 +100,11 @@ def _rows(bible: Any) -> Iterator[tuple[int, str]]:
                 places = row.get_indicies(chapter, None, offset)
                 head = number * 1_000_000 + chapter * 1_000
                 # Before verse 1 stands what belongs to the chapter: in some modules the title of a psalm.
-                yield head, bible._text_for_index(testament, places[0] - 1) or ""
-                for verse, place in enumerate(places, start=1):
-                    text = bible._text_for_index(testament, place) or ""
-                    parts = _appended(text) if verse == len(places) else [text]
-                    yield from ((head + verse + extra, part) for extra, part in enumerate(parts))
+                for verse, place in enumerate([places[0] - 1, *places]):
+                    # A place without text is one of the grid and not of this Bible: a New Testament has many.
+                    if text := bible._text_for_index(testament, place):
+                        parts = _appended(text) if verse == len(places) else [text]
+                        yield from ((head + verse + extra, part) for extra, part in enumerate(parts))
 
 
 def _appended(text: str) -> list[str]:

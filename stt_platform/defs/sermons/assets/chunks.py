@@ -71,7 +71,7 @@ def _diarization_parameters(context: SermonContext) -> dict:
     upstream=("standard_audio", "sound_classes"),
     tables=("speaker_turns",),
     parameters=_diarization_parameters,
-    pool="gpu",
+    on_device=lambda settings: settings.diarization.device == "cuda",
 )
 def speaker_turns(work: StageWork) -> StageResult:
     """Who speaks when; S1 speaks longest. A chunk never holds two speakers' turns.

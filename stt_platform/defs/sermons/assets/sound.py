@@ -251,7 +251,7 @@ def _separation_parameters(context: SermonContext) -> dict:
     kinds={"audio", "demucs"},
     upstream=("recording", "standard_audio", "sound_classes"),
     parameters=_separation_parameters,
-    pool="gpu",
+    on_device=lambda settings: settings.separation.engine != "off",
 )
 def separated_audio(work: StageWork) -> StageResult:
     """Speech without the music under it, where there is any. Songs stay as they are: their label excludes them.

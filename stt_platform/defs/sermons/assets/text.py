@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -89,7 +90,7 @@ def _transcription_parameters(context: SermonContext) -> dict:
     upstream=("standard_audio", "enhanced_audio", "training_chunks"),
     tables=("transcripts",),
     parameters=_transcription_parameters,
-    pool="gpu",
+    on_device=lambda settings: True,
 )
 def transcript(work: StageWork) -> StageResult:
     """What is said in each chunk, by Whisper: text, the time of every word, and how sure the model is.
@@ -161,7 +162,7 @@ def _agreement_parameters(context: SermonContext) -> dict:
     upstream=("standard_audio", "enhanced_audio", "training_chunks", "transcript", "captions"),
     tables=("second_opinions", "consensus"),
     parameters=_agreement_parameters,
-    pool="gpu",
+    on_device=lambda settings: settings.agreement.device == "cuda",
 )
 def consensus(work: StageWork) -> StageResult:
     """Whether each text can be relied on: what others heard, and what the text gives away.
@@ -201,11 +202,12 @@ def consensus(work: StageWork) -> StageResult:
 def _other_texts(work: StageWork, chunks: list[dict], view: str) -> dict[str, dict[str, str]]:
     """What other systems say in each chunk, by system and chunk. Where captions say nothing, they are no system."""
     second = model(work.settings.agreement.second_model)
-    with work.device(work.settings.agreement.device), sf.SoundFile(_sound_of(work, view)) as audio:
+    # On a CPU it takes one core, and leaves the others to the recogniser.
+    device = work.settings.agreement.device
+    lease = work.device(device) if device == "cuda" else nullcontext()
+    with lease, sf.SoundFile(_sound_of(work, view)) as audio:
         recogniser = (
-            PocketSphinx()
-            if second.kind == "pocketsphinx"
-            else Wav2Vec2Ctc(second.folder_on_disk(), device=work.settings.agreement.device)
+            PocketSphinx() if second.kind == "pocketsphinx" else Wav2Vec2Ctc(second.folder_on_disk(), device=device)
         )
         found = recogniser.transcribe_chunks(
             sound_reader(audio), _spans(chunks), progress=partial(work.progress, unit="chunks")

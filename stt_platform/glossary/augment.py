@@ -1,0 +1,261 @@
+"""More to learn from than the verse pairs: terms, sentences, hints, other translations of the same verse."""
+
+import re
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Literal, Protocol, get_args
+
+from stt_platform.glossary.hints import Hint, appended, drawn, hints_for, inline
+from stt_platform.glossary.matching import compiled
+from stt_platform.glossary.terms import Glossary, Sense
+
+HintForm = Literal["inline", "appended", "prompt"]
+
+_TOKEN = re.compile(r"[^\W\d_]{3,}")
+_RARE, _COMMON = 3, 0.02
+_WEAKEST_LINK = 0.1
+
+
+class Pair(Protocol):
+    """A verse pair, as `verse_pairs` holds it."""
+
+    @property
+    def pair_id(self) -> str: ...
+    @property
+    def segment_id(self) -> str: ...
+    @property
+    def en_refs(self) -> Sequence[int]: ...
+    @property
+    def en(self) -> str: ...
+    @property
+    def es(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Example:
+    """One thing to learn.
+
+    Attributes:
+        kind: "verse", "term", "term_sentence", "hinted", "random_hints" or "multi_reference".
+        source, target: English and Spanish. In the forms "inline" and "appended" the source carries the hints.
+        segment_id: the aligned segment it comes from; empty for glossary sentences.
+        split: that of the pair it comes from, so nothing held out is learnt; "train" for glossary sentences.
+        hints: (English, Spanish), for the prompt or already in the source.
+    """
+
+    example_id: str
+    kind: str
+    source: str
+    target: str
+    segment_id: str
+    split: str
+    hints: tuple[tuple[str, str], ...] = ()
+
+
+def term_examples(glossary: Glossary) -> list[Example]:
+    """Every term by itself, and in the sentences of `templates.toml`, with article and "del" where Spanish has them.
+
+    The usual sense of a term is taught by its lemma. Another is taught by its first own form ("LORD"), a book in its
+    sentence only. A sense that holds in some verses only is left to these verses, unless it is a name.
+    """
+    examples = []
+    for term in glossary.terms:
+        for number, sense in enumerate(term.senses):
+            if sense.scope.ranges and (number or sense.pos != "name"):
+                continue
+            english = _taught_by(sense, usual=number == 0)
+            name = f"{sense.term_id}:{sense.name}" if sense.name else sense.term_id
+            if english is None and sense.pos != "book":
+                continue
+            if english is not None:
+                examples.append(Example(f"term:{name}", "term", english, sense.es, "", "train"))
+            for i, (en, es) in enumerate(_sentences(sense, english or sense.en)):
+                examples.append(Example(f"sentence:{name}:{i}", "term_sentence", en, es, "", "train"))
+    return examples
+
+
+def hinted(
+    pairs: Sequence[Pair],
+    glossary: Glossary,
+    *,
+    form: HintForm = "prompt",
+    share: float = 0.4,
+    most: int = 4,
+    seed: int = 0,
+) -> Iterator[Example]:
+    """Every pair once, in order: `share` of them with hints that their target bears out, the others plain.
+
+    Hints on every example would leave the model helpless without them, so most stay plain.
+
+    Args:
+        form: "inline" tags around the term, "appended" after the text, or "prompt": the source stays as it is and
+            the hints go into the prompt (`prompts.render_prompt`).
+        share: of all pairs, 0 to 1. Where fewer have a hint, all that have one get it. Which ones depends on `seed`
+            and the pairs, not on their order.
+        most: hints of one example; more are thinned by chance.
+
+    Raises:
+        ValueError: for another form, or a share outside 0 to 1.
+    """
+    _check(form, share)
+    chosen = _chosen(pairs, glossary, share, most, seed)
+    for pair in pairs:
+        yield _with_hints(pair, chosen[pair.pair_id], form, "hinted") if pair.pair_id in chosen else _plain(pair)
+
+
+def random_hints(
+    pairs: Sequence[Pair],
+    glossary: Glossary,
+    *,
+    form: HintForm = "prompt",
+    share: float = 0.4,
+    most: int = 4,
+    seed: int = 0,
+) -> Iterator[Example]:
+    """The control set: the same examples as of `hinted`, each with up to as many hints, from words that are no terms.
+
+    A gain from these is a gain from seeing some of the target, not from terminology (the mode "random" of the WMT
+    terminology tasks). The words are drawn from the source; each is given with the word of the target that keeps it
+    company most closely in all pairs (Dice), and left out where none does.
+    """
+    _check(form, share)
+    chosen = _chosen(pairs, glossary, share, most, seed)
+    company = _Company(pairs)
+    for pair in pairs:
+        wanted = len(chosen.get(pair.pair_id, ()))
+        others = _other_words(pair, glossary, company, wanted, seed) if wanted else []
+        yield _with_hints(pair, others, form, "random_hints") if others else _plain(pair)
+
+
+def multi_reference(pairs: Iterable[Pair]) -> list[Example]:
+    """The combinations of English and Spanish texts of one segment that are not pairs already, each once.
+
+    Only texts of the same English verses of the same segment are combined: where two Spanish texts are divided
+    otherwise, nothing is.
+    """
+    groups: dict[tuple[str, tuple[int, ...]], list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        groups[pair.segment_id, tuple(pair.en_refs)].append(pair)
+    examples = []
+    for (segment_id, _), group in groups.items():
+        known = {(pair.en, pair.es) for pair in group}
+        english, spanish = (list(dict.fromkeys(texts)) for texts in zip(*((p.en, p.es) for p in group), strict=True))
+        new = [texts for texts in product(english, spanish) if texts not in known]
+        splits = {pair.split for pair in group}
+        if len(splits) > 1:
+            raise ValueError(f"segment {segment_id} is in the splits {sorted(splits)}: a segment has one")
+        examples += [
+            Example(f"multi:{segment_id}:{i}", "multi_reference", en, es, segment_id, group[0].split)
+            for i, (en, es) in enumerate(new)
+        ]
+    return examples
+
+
+def _check(form: str, share: float) -> None:
+    if form not in get_args(HintForm):
+        raise ValueError(f"form {form!r}: use one of {', '.join(get_args(HintForm))}")
+    if not 0 <= share <= 1:
+        raise ValueError(f"share {share!r}: a number from 0 to 1 was expected")
+
+
+def _plain(pair: Pair) -> Example:
+    return Example(pair.pair_id, "verse", pair.en, pair.es, pair.segment_id, pair.split)
+
+
+def _with_hints(pair: Pair, hints: Sequence[Hint], form: HintForm, kind: str) -> Example:
+    source = {"inline": inline, "appended": appended}[form](pair.en, hints) if form != "prompt" else pair.en
+    shown = tuple((hint.en, hint.es) for hint in hints)
+    return Example(f"{kind}:{form}:{pair.pair_id}", kind, source, pair.es, pair.segment_id, pair.split, shown)
+
+
+def _chosen(pairs: Sequence[Pair], glossary: Glossary, share: float, most: int, seed: int) -> dict[str, list[Hint]]:
+    """The hints of the pairs that get some. Looked for in the order of the draw, until there are enough."""
+    wanted = round(share * len(pairs))
+    chosen: dict[str, list[Hint]] = {}
+    for pair in sorted(pairs, key=lambda pair: drawn(seed, "share", pair.pair_id)):
+        if len(chosen) == wanted:
+            break
+        hints = hints_for(pair.en, glossary, ref=pair.en_refs[0] if pair.en_refs else None, target=pair.es)
+        if hints:
+            kept = sorted(hints, key=lambda hint: drawn(seed, "most", pair.pair_id, hint.term_id))[:most]
+            chosen[pair.pair_id] = sorted(kept, key=lambda hint: hint.start)
+    return chosen
+
+
+class _Company:
+    """In which segments each word stands, one English text a segment: five would count each Spanish word five times."""
+
+    def __init__(self, pairs: Iterable[Pair]) -> None:
+        self.english: dict[str, set[int]] = defaultdict(set)
+        self.spanish: dict[str, set[int]] = defaultdict(set)
+        segments: set[str] = set()
+        for pair in pairs:
+            if pair.segment_id in segments:
+                continue
+            for table, text in ((self.english, pair.en), (self.spanish, pair.es)):
+                for word in _TOKEN.findall(text):
+                    table[word.casefold()].add(len(segments))
+            segments.add(pair.segment_id)
+        self.segments = len(segments)
+
+    def closest(self, word: str, words: Iterable[str]) -> str | None:
+        """The word of `words` with the highest Dice coefficient with the English `word`, if it is high enough."""
+        mine = self.english.get(word.casefold(), set())
+        if not _RARE <= len(mine) <= max(_RARE, _COMMON * self.segments):
+            return None
+        best, link = None, _WEAKEST_LINK
+        for other in sorted(set(words)):
+            theirs = self.spanish.get(other.casefold(), set())
+            if theirs and (dice := 2 * len(mine & theirs) / (len(mine) + len(theirs))) > link:
+                best, link = other, dice
+        return best
+
+
+def _other_words(pair: Pair, glossary: Glossary, company: _Company, count: int, seed: int) -> list[Hint]:
+    terms = [(m.start, m.end) for m in compiled(glossary, "en").find(pair.en)]
+    targets = _TOKEN.findall(pair.es)
+    free = [word for word in _TOKEN.finditer(pair.en) if all(word.end() <= s or e <= word.start() for s, e in terms)]
+    free.sort(key=lambda word: drawn(seed, "random", pair.pair_id, word.group(), str(word.start())))
+    hints: dict[str, Hint] = {}
+    for word in free:
+        if len(hints) == count:
+            break
+        other = company.closest(word.group(), targets)
+        if other is not None and other not in {hint.es for hint in hints.values()}:
+            surface = word.group()
+            hints.setdefault(surface, Hint("", surface, other, word.start(), word.end(), surface))
+    return sorted(hints.values(), key=lambda hint: hint.start)
+
+
+def _taught_by(sense: Sense, *, usual: bool) -> str | None:
+    if usual:
+        return sense.en
+    own = [form for form in sense.en_forms if not form.endswith("#") and form != sense.en]
+    return own[0] if own and sense.pos != "book" else None
+
+
+def _sentences(sense: Sense, english: str) -> Iterator[tuple[str, str]]:
+    es = f"{sense.es_article} {sense.es}".strip()
+    shown = {
+        "en": f"{sense.en_article} {english}".strip(),
+        "es": es,
+        "de": f"del {sense.es}" if sense.es_article == "el" else f"de {es}",
+        "term": english,
+        "término": sense.es,
+    }
+    for pos, en_template, es_template in _templates():
+        if sense.pos in pos:
+            yield en_template.format_map(shown), es_template.format_map(shown)
+
+
+@cache
+def _templates() -> tuple[tuple[frozenset[str], str, str], ...]:
+    table = tomllib.loads(Path(__file__).with_name("templates.toml").read_text(encoding="utf-8"))
+    return tuple((frozenset(row["pos"]), row["en"], row["es"]) for row in table["template"])
