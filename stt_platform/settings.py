@@ -67,10 +67,12 @@ class ChunkingSettings(_Section):
 
     @model_validator(mode="after")
     def _lengths_make_sense(self) -> "ChunkingSettings":
-        if not self.min_s < self.target_s <= self.max_s or 2 * self.min_s > self.max_s:
+        shortest_s = 2 * self.min_s + self.max_inner_pause_s
+        if not self.min_s < self.target_s <= self.max_s or shortest_s > self.max_s:
             raise ValueError(
-                f"min_s={self.min_s}, target_s={self.target_s}, max_s={self.max_s}: "
-                "want min_s < target_s <= max_s and 2 * min_s <= max_s"
+                f"min_s={self.min_s}, target_s={self.target_s}, max_s={self.max_s}, "
+                f"max_inner_pause_s={self.max_inner_pause_s}: want min_s < target_s <= max_s and "
+                "2 * min_s + max_inner_pause_s <= max_s"
             )
         return self
 
@@ -121,13 +123,13 @@ class EnhancementSettings(_Section):
     stationary: bool = Field(False, description="whether the noise is taken as constant (seed, step 5)")
     highpass_hz: float = Field(
         80.0,
-        ge=0,
+        gt=0,
         lt=8000,
         description="Hz; rumble below is cut. The seed's low-pass at 8 kHz is the Nyquist frequency",
     )
-    target_lufs: float = Field(-16.0, le=0, description="LUFS, of the whole recording (seed, step 6)")
+    target_lufs: float = Field(-16.0, gt=-70, lt=0, description="LUFS, of the whole recording (seed, step 6)")
     max_true_peak_dbtp: float = Field(
-        -1.0, le=0, description="dBTP; where the target would pass it, the level gives way (seed, step 6)"
+        -1.0, le=-0.1, description="dBTP; where the target would pass it, the level gives way (seed, step 6)"
     )
 
 
@@ -146,6 +148,12 @@ class DiarizationSettings(_Section):
     device: Literal["cpu", "cuda"] = Field("cuda", description="where pyannote runs (seed: cuda)")
     min_speakers: int = Field(1, ge=1, description="at least so many people speak")
     max_speakers: int = Field(8, ge=1, description="at most so many people speak")
+
+    @model_validator(mode="after")
+    def _numbers_make_sense(self) -> "DiarizationSettings":
+        if self.min_speakers > self.max_speakers:
+            raise ValueError(f"min_speakers={self.min_speakers} is more than max_speakers={self.max_speakers}")
+        return self
 
 
 class TranscriptionSettings(_Section):
@@ -179,12 +187,19 @@ class ChannelSettings(_Section):
 
     url: str = Field("https://www.youtube.com/c/StarkRoadGospelHall/videos", description="the channel (seed, phase 1)")
     since: date = Field(date(2021, 2, 1), description="the first day that counts (seed, phase 1)")
-    captions_language: str = Field("en", pattern="^[a-z]{2}$", description="language of the captions (seed, phase 1)")
+    captions_language: str = Field("en", pattern="^[a-z]{2,3}$", description="language of the captions (seed, phase 1)")
     min_hours: float = Field(10.0, gt=0, description="h; the sample is at least so long (seed, phase 1)")
     max_hours: float = Field(20.0, gt=0, description="h; the sample is at most so long (seed, phase 1)")
     min_recordings: int = Field(10, ge=1, description="the sample has at least so many (seed, phase 1)")
     max_recordings: int = Field(20, ge=1, description="the sample has at most so many (seed, phase 1)")
-    recent_years: int = Field(2, ge=0, description="years that count as recent, and are favoured (seed, phase 1)")
+    recent_years: float = Field(2, gt=0, description="years that count as recent, and are favoured (seed, phase 1)")
+
+    @model_validator(mode="after")
+    def _ranges_make_sense(self) -> "ChannelSettings":
+        for least, most in (("min_hours", "max_hours"), ("min_recordings", "max_recordings")):
+            if getattr(self, least) > getattr(self, most):
+                raise ValueError(f"{least}={getattr(self, least)} is more than {most}={getattr(self, most)}")
+        return self
 
 
 class SplitSettings(_Section):

@@ -45,6 +45,7 @@ class Chunk:
         forced_cut: an end of the chunk lies inside speech, and may cut a word.
         status: 'accepted' or 'rejected'.
         reason: why it was rejected, else None.
+        gate: the kind of refusal, one of `gates.GATES`, else None.
     """
 
     start_sample: int
@@ -53,6 +54,7 @@ class Chunk:
     forced_cut: bool
     status: str
     reason: str | None
+    gate: str | None = None
 
 
 @dataclass(frozen=True)
@@ -149,11 +151,11 @@ def cut_chunks(
         for i, j in pairwise(path):
             start, end = int(cuts.starts[i]), int(cuts.ends[j])
             speech_samples = speech_before(end) - speech_before(start)
-            reason = None
+            reason, gate = None, None
             if end - start < min_samples:
-                reason = f"shorter than {min_s:g} s"
+                reason, gate = f"shorter than {min_s:g} s", "duration"
             elif speech_samples * 1000 < min_speech_ms * SAMPLE_RATE_HZ:
-                reason = f"less than {min_speech_ms / 1000:g} s of speech in it"
+                reason, gate = f"less than {min_speech_ms / 1000:g} s of speech in it", "speech"
             chunks.append(
                 Chunk(
                     start_sample=start,
@@ -162,6 +164,7 @@ def cut_chunks(
                     forced_cut=bool(cuts.in_speech[i] or cuts.in_speech[j]),
                     status="accepted" if reason is None else "rejected",
                     reason=reason,
+                    gate=gate,
                 )
             )
     return chunks

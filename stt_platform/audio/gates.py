@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-GATES = ("duration", "speech", "clipping", "noise", "bandwidth", "silence", "class", "music", "language", "text")
+GATES = (
+    *("unreadable", "duration", "speech", "clipping", "noise", "bandwidth", "silence"),
+    *("class", "music", "language", "text"),
+)
 """The kinds of refusal; a funnel counts by them."""
 
 

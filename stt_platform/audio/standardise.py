@@ -1,6 +1,6 @@
 """Any recording as the 16 kHz mono file that every later stage listens to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from stt_platform.audio.decode import BlockStream, Downmix, Progress, decode_blo
 
 # 20 bits of precision: flat to 7.4 kHz, and everything over 8.1 kHz more than 130 dB down, which the 16
 # bits that are written (98 dB) cannot show. VHQ is better only below that.
-RESAMPLING_QUALITY = "HQ"
+_QUALITY = "HQ"
 
 
 def standardise(
@@ -47,7 +47,7 @@ def standardise(
         if downmix != "mean" and not 0 <= downmix < blocks.channels:
             raise ValueError(f"{path.name!r} has {blocks.channels} channels: there is no channel {downmix}")
         with soundfile.SoundFile(out_path, "w", samplerate=rate_hz, channels=1, format="WAV", subtype="PCM_16") as out:
-            for samples in _resampled(_mono(blocks, downmix, progress), blocks.rate_hz, rate_hz):
+            for samples in resampled(_mono(blocks, downmix, progress), blocks.rate_hz, rate_hz):
                 out.write(to_16_bit(samples))
                 written += len(samples)
     return written
@@ -62,16 +62,19 @@ def _mono(blocks: BlockStream, downmix: Downmix, progress: Progress | None) -> I
             progress(decoded / blocks.rate_hz)
 
 
-def _resampled(pieces: Iterator[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
+def resampled(pieces: Iterable[np.ndarray], from_hz: int, to_hz: int, channels: int = 1) -> Iterator[np.ndarray]:
+    """Sound in pieces of shape `(samples,)` or `(samples, channels)` at another rate; both begin at the same instant."""
     import soxr
 
     if from_hz == to_hz:
         yield from pieces
         return
-    resampler = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality=RESAMPLING_QUALITY)
+    resampler = soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality=_QUALITY)
+    piece = None
     for piece in pieces:
         yield resampler.resample_chunk(piece)
-    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    if piece is not None:
+        yield resampler.resample_chunk(piece[:0], last=True)
 
 
 def to_16_bit(samples: np.ndarray) -> np.ndarray:

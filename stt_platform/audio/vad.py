@@ -7,7 +7,7 @@ thread for the whole process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,11 +35,12 @@ class Region:
     end_sample: int
 
 
-def speech_probabilities(wav_path: Path) -> np.ndarray:
+def speech_probabilities(wav_path: Path, progress: Callable[[float], None] | None = None) -> np.ndarray:
     """The probability of speech in each frame of a 16 kHz mono recording.
 
     Args:
         wav_path: a 16 kHz mono audio file of any length; it is read in blocks.
+        progress: called with the seconds read so far.
 
     Returns:
         float32 of shape `(ceil(samples / 512),)`; the last frame is filled up with silence.
@@ -47,7 +48,16 @@ def speech_probabilities(wav_path: Path) -> np.ndarray:
     Raises:
         ValueError: the file is not 16 kHz mono.
     """
-    return probabilities_of_blocks(_blocks(wav_path))
+    return probabilities_of_blocks(_told(_blocks(wav_path), progress))
+
+
+def _told(blocks: Iterable[np.ndarray], progress: Callable[[float], None] | None) -> Iterator[np.ndarray]:
+    read = 0
+    for block in blocks:
+        yield block
+        read += block.size
+        if progress:
+            progress(read / SAMPLE_RATE_HZ)
 
 
 def probabilities_of_blocks(blocks: Iterable[np.ndarray]) -> np.ndarray:

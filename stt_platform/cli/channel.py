@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from stt_platform.settings import home
+from stt_platform.settings import home, load_settings
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.web.client import Politeness
 from stt_platform.web.download import Downloaded, download
-from stt_platform.web.listing import CHANNEL, SINCE, list_channel
+from stt_platform.web.listing import list_channel
 from stt_platform.web.proposal import Choice, propose, summary
 from stt_platform.web.tables import read_choices, read_videos, write_choices, write_videos
 from stt_platform.web.videos import BadAddress, Video
@@ -64,13 +64,13 @@ def channel() -> None:
 
 
 @channel.command("list")
-@click.argument("url", default=CHANNEL)
-@click.option(
-    "--since", type=click.DateTime(["%Y-%m-%d"]), default=SINCE.isoformat(), show_default=True, help="First day."
-)
+@click.argument("url", required=False)
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day; else the setting channel.since.")
 @click.option("--pause", type=click.FloatRange(0), default=0.75, show_default=True, help="Seconds between requests.")
-def list_command(url: str, since: datetime.datetime, pause: float) -> None:
-    """List what was published at URL since a day, with dates and lengths, into channel/videos.csv."""
+def list_command(url: str | None, since: datetime.datetime | None, pause: float) -> None:
+    """List what was published at URL (else the setting channel.url) since a day, into channel/videos.csv."""
+    settings = load_settings(home()).channel
+    first_day = since.date() if since else settings.since
     folder = _folder()
     path = folder / "videos.csv"
     known = {video.id: video for video in read_videos(path)} if path.exists() else {}
@@ -82,7 +82,11 @@ def list_command(url: str, since: datetime.datetime, pause: float) -> None:
 
         try:
             videos = list_channel(
-                url, since=since.date(), known=known, politeness=Politeness(request_s=pause), progress=show
+                url or settings.url,
+                since=first_day,
+                known=known,
+                politeness=Politeness(request_s=pause),
+                progress=show,
             )
         except BadAddress as error:
             raise click.ClickException(str(error)) from error
@@ -93,14 +97,21 @@ def list_command(url: str, since: datetime.datetime, pause: float) -> None:
 
 
 @channel.command("propose")
-@click.option("--hours", type=_Range(), default="10-20", show_default=True, help="How many hours.")
-@click.option("--recordings", type=_Range(), default="10-20", show_default=True, help="How many recordings.")
-@click.option("--recent-years", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True, help="Years.")
+@click.option("--hours", type=_Range(), help="How many hours, such as 10-20; else the settings.")
+@click.option("--recordings", type=_Range(), help="How many recordings, such as 10-20; else the settings.")
+@click.option("--recent-years", type=click.FloatRange(0, min_open=True), help="What is recent; else the settings.")
 @click.option("--yes", is_flag=True, help="Replace the sample that is there, with what was changed in it.")
 def propose_command(
-    hours: tuple[float, float], recordings: tuple[float, float], recent_years: float, yes: bool
+    hours: tuple[float, float] | None,
+    recordings: tuple[float, float] | None,
+    recent_years: float | None,
+    yes: bool,
 ) -> None:
     """Propose a sample of the list into channel/sample.csv, for you to edit: mostly recent, some older."""
+    settings = load_settings(home()).channel
+    hours = hours or (settings.min_hours, settings.max_hours)
+    recordings = recordings or (settings.min_recordings, settings.max_recordings)
+    recent_years = recent_years or settings.recent_years
     folder = _folder()
     path = folder / "sample.csv"
     try:
@@ -122,15 +133,14 @@ def propose_command(
 
 @channel.command("fetch")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--language", type=_Language(), default="en", show_default=True, help="Language of the captions, such as en."
-)
+@click.option("--language", type=_Language(), help="Language of the captions, such as en; else the settings.")
 @click.option(
     "--pause", type=click.FloatRange(0), default=10.0, show_default=True, help="Least seconds between downloads."
 )
 @click.option("--rate", type=click.IntRange(1), help="Most kilobytes a second.")
-def fetch_command(yes: bool, language: str, pause: float, rate: int | None) -> None:
+def fetch_command(yes: bool, language: str | None, pause: float, rate: int | None) -> None:
     """Download what the sample says, with captions, and take each in as a sermon. Stopped, it goes on next time."""
+    language = language or load_settings(home()).channel.captions_language
     folder = _folder()
     try:
         chosen = [choice for choice in read_choices(folder / "sample.csv") if choice.take]

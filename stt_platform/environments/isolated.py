@@ -1,5 +1,6 @@
 """An isolated environment by its name: what it is made of, and how its functions are called."""
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Callable, Iterator
@@ -33,8 +34,9 @@ class IsolatedEnvironment:
 
     @property
     def identity(self) -> str:
-        """Changes when anything does that decides what would be built."""
-        return f"{self.name}@{self._recipe().key()}"
+        """Changes when anything does that decides what comes out: its packages, or the worker."""
+        worker = hashlib.sha256((self.folder / "worker.py").read_bytes()).hexdigest()
+        return f"{self.name}@{self._recipe().key()}.{worker[:16]}"
 
     def ensure(self, progress: Callable[[str], None] | None = None) -> Path:
         """Build the environment unless it is there for these lock files; returns its folder.

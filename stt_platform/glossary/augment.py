@@ -70,7 +70,7 @@ def term_examples(glossary: Glossary) -> list[Example]:
         for number, sense in enumerate(term.senses):
             if sense.scope.ranges and (number or sense.pos != "name"):
                 continue
-            english = _taught_by(sense, usual=number == 0)
+            english = sense.en if number == 0 else _own_form(sense, term.en)
             name = f"{sense.term_id}:{sense.name}" if sense.name else sense.term_id
             if english is None and sense.pos != "book":
                 continue
@@ -234,11 +234,11 @@ def _other_words(pair: Pair, glossary: Glossary, company: _Company, count: int, 
     return sorted(hints.values(), key=lambda hint: hint.start)
 
 
-def _taught_by(sense: Sense, *, usual: bool) -> str | None:
-    if usual:
-        return sense.en
-    own = [form for form in sense.en_forms if not form.endswith("#") and form != sense.en]
-    return own[0] if own and sense.pos != "book" else None
+def _own_form(sense: Sense, usual: str) -> str | None:
+    """What names this sense and not the usual one of the term."""
+    if sense.pos == "book":
+        return None
+    return next((form for form in (sense.en, *sense.en_forms) if form != usual and not form.endswith("#")), None)
 
 
 def _sentences(sense: Sense, english: str) -> Iterator[tuple[str, str]]:

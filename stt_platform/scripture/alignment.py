@@ -119,11 +119,16 @@ def _align_book(en: Verses, es: Verses, lexicon: Lexicon) -> list[Segment]:
 
 @dataclass(frozen=True)
 class _Odds:
-    """`table[k, column[t]]`: how much likelier the t-th stem of one text is, given a word of verse k of the other."""
+    """`table[k, column[t]]`: how much likelier the t-th stem of one text is, given a word of verse k of the other.
+
+    `known[column[t]]` is 1 for a stem that the lexicon can translate. For another it is small where the lexicon
+    knows few of the book's words: that such a word is not answered then means nothing.
+    """
 
     table: np.ndarray
     column: np.ndarray
     sizes: np.ndarray
+    known: np.ndarray
 
 
 def _word_odds(given: Verses, target: Verses, probabilities, rate: np.ndarray) -> _Odds:
@@ -134,8 +139,12 @@ def _word_odds(given: Verses, target: Verses, probabilities, rate: np.ndarray) -
         (np.ones(len(given.stems), dtype=np.float32), given.stems, given.starts),
         shape=(len(given.refs), probabilities.shape[0]),
     )
-    table = (holds @ probabilities[:, used].astype(np.float32)).toarray() / rate[used].astype(np.float32)
-    return _Odds(table, column, np.diff(given.starts).astype(np.float32))
+    chosen = probabilities[:, used].astype(np.float32)
+    table = (holds @ chosen).toarray() / rate[used].astype(np.float32)
+    known = (chosen.sum(axis=0) > 0).astype(np.float32)
+    if len(column):
+        known = np.maximum(known, known[column].mean() ** 2)
+    return _Odds(table, column, np.diff(given.starts).astype(np.float32), known)
 
 
 def _coarse_path(en: Verses, es: Verses, odds: _Odds) -> np.ndarray:
@@ -209,7 +218,7 @@ def _explained(odds: _Odds, starts: np.ndarray, centre: np.ndarray) -> np.ndarra
         words += sizes[:, depth : depth + width]
         share = total / np.maximum(words, 1.0)[verse_of]
         np.minimum(share, _MOST_ODDS, out=share)
-        logs = np.log(_UNEXPLAINED + (1.0 - _UNEXPLAINED) * share)
+        logs = np.log(_UNEXPLAINED + (1.0 - _UNEXPLAINED) * share) * odds.known[odds.column][:, None]
         result[0, depth] = _sum_by_verse(logs, starts)
         logs *= fresh[:, None]
         result[1, depth] = _sum_by_verse(logs, starts)
@@ -389,4 +398,3 @@ def _best_path(en: Verses, es: Verses, scores: _Scores) -> list[Segment]:
         )
         i, j = i - da, j - db
     return found[::-1]
-

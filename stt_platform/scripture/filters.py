@@ -115,7 +115,9 @@ def _untranslated(row: PairRow, limits: Limits) -> str:
     share = len(set(en) & set(es)) / len(set(en) | set(es))
     if share < limits.same_words:
         return ""
-    return f"untranslated: {share:.0%} of the words are the same on both sides; below {limits.same_words:.0%} is allowed"
+    return (
+        f"untranslated: {share:.0%} of the words are the same on both sides; below {limits.same_words:.0%} is allowed"
+    )
 
 
 def _language(row: PairRow, limits: Limits) -> str:
@@ -132,7 +134,9 @@ def _language(row: PairRow, limits: Limits) -> str:
 
 
 def _one_sided_title(row: PairRow) -> str:
-    if (row.en_refs or row.es_refs)[0] // 1_000_000 != _PSALMS or 1 not in {r % 1000 for r in row.en_refs + row.es_refs}:
+    if (row.en_refs or row.es_refs)[0] // 1_000_000 != _PSALMS or 1 not in {
+        r % 1000 for r in row.en_refs + row.es_refs
+    }:
         return ""
     titles = _table()["titles"]
     english, spanish = (

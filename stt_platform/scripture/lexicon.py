@@ -20,10 +20,12 @@ import numpy as np
 _STEM = 6
 _EM_ROUNDS = 3
 # Words of more than this share of the verses say nothing about which verse it is.
-_COMMON_SHARE = 0.03
+_COMMON_SHARE = 0.06
 _COMMON_VERSES = 40
 _LOOKALIKE_COUNT = 2.0
 _SMALLEST = 0.003
+_SMALLEST_SHARE = 0.02
+_FEWEST_BLOCKS = 5
 _NULL_WEIGHT = 1.0
 
 
@@ -204,16 +206,22 @@ def _expectation(
     entry: np.ndarray, given: np.ndarray, slots: np.ndarray, start: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Expected counts of each entry, and what each cell adds to them, after a few rounds of model 1."""
-    probability = start / max(start.max(initial=1.0), 1.0) * 0.05
+    probability = start / start.max(initial=1.0) * 0.05
     null = _NULL_WEIGHT * 0.002
-    shares = counts = np.zeros(0)
+    active = np.arange(len(entry))
+    shares = np.zeros(len(entry))
+    counts = np.zeros(len(start))
     for _ in range(_EM_ROUNDS):
-        weight = probability[entry]
-        total = np.bincount(slots, weight)
-        shares = weight / (total[slots] + null) if len(slots) else weight
-        counts = np.bincount(entry, shares, minlength=len(start))
+        weight = probability[entry[active]]
+        total = np.bincount(slots[active], weight)
+        share = weight / (total[slots[active]] + null)
+        counts = np.bincount(entry[active], share, minlength=len(start))
         of_given = np.bincount(given, counts)
         probability = counts / (of_given[given] + 0.5) if len(given) else counts
+        shares[:] = 0.0
+        shares[active] = share
+        # Most words of two verses have nothing to do with each other, and the first round shows which.
+        active = active[share > _SMALLEST_SHARE]
     return counts, shares
 
 
@@ -255,9 +263,11 @@ def _shape(stem: str) -> str:
 
 
 def _blocks(refs: np.ndarray) -> np.ndarray:
-    """The unit that may not support itself: the book; the chapter where there are few books."""
-    books = refs // 1_000_000
-    return books if len(np.unique(books)) >= 5 else refs // 1000
+    """The unit that may not support itself: the book; the chapter or the verse where there are few of them."""
+    for size in (1_000_000, 1000):
+        if len(np.unique(refs // size)) >= _FEWEST_BLOCKS:
+            return refs // size
+    return refs
 
 
 def _rates(verses: Verses, size: int) -> np.ndarray:

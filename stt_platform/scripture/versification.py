@@ -103,7 +103,11 @@ def in_order(segments: Iterable[Segment]) -> list[Segment]:
             place[segment] = (segment.en_refs[0], 0, 0)
         else:
             same_book = last[0] // 1_000_000 == segment.es_refs[0] // 1_000_000
-            place[segment] = (last[0] if same_book else segment.es_refs[0] // 1_000_000 * 1_000_000, 1, segment.es_refs[0])
+            place[segment] = (
+                last[0] if same_book else segment.es_refs[0] // 1_000_000 * 1_000_000,
+                1,
+                segment.es_refs[0],
+            )
     return sorted(listed, key=lambda s: place[s])
 
 

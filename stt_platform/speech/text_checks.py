@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.audio.gates import Refusal
 from stt_platform.audio.vad import FRAME_SAMPLES
 from stt_platform.speech.recogniser import MAX_COMPRESSION_RATIO, MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB, Word
 
@@ -33,14 +34,6 @@ _LONGEST_GAP_WORDS = 4
 _LONGEST_PHRASE_WORDS = 50
 # Word times are uncertain by some tenths of a second, and so is the beginning of speech.
 _TIME_TOLERANCE_S = 0.3
-
-
-@dataclass(frozen=True)
-class TextRefusal:
-    """Why a text is not to be believed: a gate's name for machines, a reason for people."""
-
-    gate: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -71,7 +64,7 @@ def text_refusal(
     min_chars_per_s: float = 3.0,
     max_word_letters: int = 25,
     max_silent_word_share: float = 0.5,
-) -> TextRefusal | None:
+) -> Refusal | None:
     """The first check that a transcript fails, or None.
 
     An empty text claims nothing and fails nothing. Checks of figures that are not given are left out.
@@ -98,26 +91,22 @@ def text_refusal(
     letters = sum(map(len, words))
 
     if speech_s < min_speech_s:
-        return _refusal("no_speech", "text for {:.2g} s of speech; at least {:g} s", speech_s, min_speech_s)
+        return _refusal("text for {:.2g} s of speech; at least {:g} s", speech_s, min_speech_s)
     if _above(no_speech_prob, max_no_speech_prob):
-        return _refusal(
-            "no_speech", "nobody speaks with probability {:.2f}; at most {:g}", no_speech_prob, max_no_speech_prob
-        )
+        return _refusal("nobody speaks with probability {:.2f}; at most {:g}", no_speech_prob, max_no_speech_prob)
     if _above(silent_word_share, max_silent_word_share):
         return _refusal(
-            "words_in_silence",
             "{:.0%} of the words are where nobody speaks; at most {:.0%}",
             silent_word_share,
             max_silent_word_share,
         )
     if (phrase := invented_phrase(text, doubtful=doubtful)) is not None:
-        return TextRefusal("known_phrase", f"“{phrase}” is what recognisers write where they hear nothing they know")
+        return _refusal("“{}” is what recognisers write where they hear nothing they know", phrase)
     repetition = longest_repetition(text)
     if (limit := _loop_limit(repetition, doubtful)) is not None:
-        return _refusal("repetition", "“{}” {} times on end; at most {}", repetition.phrase, repetition.times, limit)
+        return _refusal("“{}” {} times on end; at most {}", repetition.phrase, repetition.times, limit)
     if _above(compression_ratio, max_compression_ratio):
         return _refusal(
-            "compression",
             "the text repeats itself: it compresses {:.2f} times; at most {:g}",
             compression_ratio,
             max_compression_ratio,
@@ -125,29 +114,23 @@ def text_refusal(
     unique_share = len(set(words)) / len(words)
     if doubtful and len(words) >= unique_share_words and unique_share <= min_unique_share:
         return _refusal(
-            "repetition",
             "only {:.0%} of the words are different ones; more than {:.0%}, where the recogniser is in doubt",
             unique_share,
             min_unique_share,
         )
     longest = max(words, key=len)
     if len(longest) > max_word_letters:
-        return _refusal(
-            "long_word", "a word of {} letters, “{}…”; at most {}", len(longest), longest[:12], max_word_letters
-        )
+        return _refusal("a word of {} letters, “{}…”; at most {}", len(longest), longest[:12], max_word_letters)
     if letters / duration_s > max_chars_per_s:
-        return _refusal("rate", "{:.0f} letters a second; at most {:g}", letters / duration_s, max_chars_per_s)
+        return _refusal("{:.0f} letters a second; at most {:g}", letters / duration_s, max_chars_per_s)
     if len(words) / duration_s > max_words_per_s:
-        return _refusal("rate", "{:.1f} words a second; at most {:g}", len(words) / duration_s, max_words_per_s)
+        return _refusal("{:.1f} words a second; at most {:g}", len(words) / duration_s, max_words_per_s)
     if speech_s >= 3.0 and letters / speech_s < min_chars_per_s:
-        return _refusal(
-            "rate", "{:.1f} letters for each second of speech; at least {:g}", letters / speech_s, min_chars_per_s
-        )
+        return _refusal("{:.1f} letters for each second of speech; at least {:g}", letters / speech_s, min_chars_per_s)
     if _is_all_capitals(text):
-        return TextRefusal("capitals", "all in capitals, which is how it writes signs and not speech")
+        return _refusal("all in capitals, which is how it writes signs and not speech")
     if _above(min_avg_logprob, avg_logprob):
         return _refusal(
-            "improbable",
             "the recogniser found its own text improbable: {:.2f} a token; at least {:g}",
             avg_logprob,
             min_avg_logprob,
@@ -240,8 +223,8 @@ def _above(value: float | None, limit: float | None) -> bool:
     return value is not None and limit is not None and value > limit
 
 
-def _refusal(gate: str, reason: str, *values: object) -> TextRefusal:
-    return TextRefusal(gate, reason.format(*values))
+def _refusal(reason: str, *values: object) -> Refusal:
+    return Refusal("text", reason.format(*values))
 
 
 def _words(text: str) -> list[str]:

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from stt_platform.settings import PlatformError
+
 VIEWS = ("original", "enhanced")
 
 
@@ -21,17 +23,20 @@ def training_view(home: Path, setting: str) -> ViewChoice:
     `measured` is the view recorded in `STT_HOME/choices/training_view.json` by the comparison of the views, and the
     enhanced one until there is a comparison.
 
-    Raises `ValueError` naming the file when what is recorded there is no view.
+    Raises `PlatformError` naming the file when what is recorded there is no view.
     """
     if setting != "measured":
         return ViewChoice(setting, "set by hand (setting `training_view`)")
     path = home / "choices" / "training_view.json"
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
+        if recorded["view"] not in VIEWS:
+            raise ValueError(recorded["view"])
+        return ViewChoice(recorded["view"], recorded.get("why", "recorded by the comparison of the views"))
     except FileNotFoundError:
         return ViewChoice("enhanced", "the default until the views are compared on assessed chunks")
-    if recorded.get("view") not in VIEWS:
-        raise ValueError(
-            f"{path}: {recorded.get('view')!r} is no view; want one of {', '.join(VIEWS)}, or delete the file"
-        )
-    return ViewChoice(recorded["view"], recorded.get("why", "recorded by the comparison of the views"))
+    except (ValueError, TypeError, KeyError) as error:
+        raise PlatformError(
+            f'{path} does not name a view ({error}): want {{"view": "original"}} or {{"view": "enhanced"}}. '
+            "Correct it, or delete it"
+        ) from error

@@ -265,25 +265,32 @@ VIEWS: Mapping[str, str] = {
         LEFT JOIN splits ON splits.sermon = registrations.sermon
         LEFT JOIN verdicts ON verdicts.sermon = registrations.sermon
     """,
-    # One row per chunk with the measurements of its original sound. A chunk is as bad as its worst verdict.
+    # One row per chunk with the measurements of its original sound. A chunk is as bad as its worst verdict, but good
+    # where one of its views is: what was separated from music is good in the enhanced view only.
     "chunks": """
         SELECT speech.sermon, speech.chunk_id, speech.start_sample, speech.end_sample, training.snr_db,
                speech.silence_ratio, training.loudness_lufs, training.true_peak_dbtp, training.speaker,
                speech.forced_cut,
-               CASE WHEN 'rejected' IN (speech.status, training.status, consensus.status) THEN 'rejected'
+               CASE WHEN 'rejected' IN (speech.status, best.status, consensus.status) THEN 'rejected'
                     ELSE 'accepted' END AS status,
                CASE WHEN speech.status = 'rejected' THEN speech.reason
-                    WHEN training.status = 'rejected' THEN training.reason
+                    WHEN best.status = 'rejected' THEN best.reason
                     WHEN consensus.status = 'rejected' THEN consensus.reason
                     ELSE speech.reason END AS reason,
-               training.path,
+               best.path,
                CASE WHEN speech.status = 'rejected' THEN speech.gate
-                    WHEN training.status = 'rejected' THEN training.gate
+                    WHEN best.status = 'rejected' THEN best.gate
                     WHEN consensus.status = 'rejected' THEN consensus.gate END AS gate
         FROM speech_chunks AS speech
         LEFT JOIN training_chunks AS training
             ON training.sermon = speech.sermon AND training.chunk_id = speech.chunk_id
             AND training.view = 'original'
+        LEFT JOIN (
+            SELECT * FROM training_chunks
+            QUALIFY row_number() OVER (
+                PARTITION BY sermon, chunk_id ORDER BY status = 'rejected', view <> 'original', view
+            ) = 1
+        ) AS best ON best.sermon = speech.sermon AND best.chunk_id = speech.chunk_id
         LEFT JOIN consensus ON consensus.sermon = speech.sermon AND consensus.chunk_id = speech.chunk_id
     """,
     # Where the sound of every sermon went, in samples at 16 kHz: the rows of a sermon add up to its length.

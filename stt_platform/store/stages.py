@@ -128,7 +128,9 @@ def _make(
             "tables": sorted(result.tables),
             "files": files,
         }
-        manifest["digest"] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+        # Not the key: a recipe that makes the same of changed parameters leaves all that follows as it is.
+        content = {name: value for name, value in manifest.items() if name != "key"}
+        manifest["digest"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         (work / _MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1), encoding="utf-8")
         for path in (*paths, work / _MANIFEST):
             fsync_file(path)
@@ -209,4 +211,7 @@ def _prune(folder: Path, keep: str) -> None:
 def _remove_leftovers(folder: Path) -> None:
     # Whoever made them is dead: a living maker holds the lock that we hold now.
     for path in folder.glob(".*.tmp"):
-        shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -10,9 +10,6 @@ from stt_platform.store.names import parse_date, printable
 from stt_platform.web.client import Log, Politeness, asked, open_client
 from stt_platform.web.videos import BadAddress, Video, checked_url, video_key
 
-SINCE = datetime.date(2021, 2, 1)
-CHANNEL = "https://www.youtube.com/c/StarkRoadGospelHall/videos"
-
 _LIVE_STATUSES = frozenset(["is_live", "is_upcoming", "post_live", "was_live", "not_live"])
 _MOST_FAILURES_IN_A_ROW = 5
 _DEEPEST_LIST = 2
@@ -25,7 +22,7 @@ class ListingFailed(PlatformError):
 def list_channel(
     url: str,
     *,
-    since: datetime.date = SINCE,
+    since: datetime.date,
     known: Mapping[str, Video] | None = None,
     today: datetime.date | None = None,
     politeness: Politeness | None = None,

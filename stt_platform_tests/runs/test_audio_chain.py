@@ -17,6 +17,7 @@ from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import current_output
 from stt_platform_tests import services
 from stt_platform_tests.runs.conftest import run_stages
+from stt_platform_tests.unit.test_separate import tiny_package, write_checkpoint
 
 TEXTS = (
     "The lamp was lit again, and the house was full of light. Keep your oil, and wait until the morning comes.",
@@ -148,6 +149,57 @@ def test_a_conversation_is_cut_between_its_speakers(
     assert {row["speaker"] for row in speakers} == {"S1", "S2"}
     (share,) = store.query("select min(speaker_share) as least from training_chunks").to_pylist()
     assert share["least"] > 0.6
+
+
+def test_speech_is_taken_out_of_the_music_under_it(
+    store: MetadataStore, service: services.Service, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """With a model of a few kilobytes, which separates badly: what counts is who is measured, and which view is used."""
+    weights = store.home / "models" / "demucs"
+    weights.parent.mkdir()
+    write_checkpoint(weights, tiny_package())
+    (weights / "tiny.yaml").rename(weights / "htdemucs.yaml")
+    store.home.joinpath("settings.toml").write_text(
+        '[separation]\nengine = "demucs"\n[gates]\nmin_chunk_snr_db = -30\nmin_recording_snr_db = -30\n'
+    )
+    sermon = take_in(store, service.write(tmp_path / "2024-05-12 service.wav"))
+    assert run_stages(instance, sermon).success
+    over_music = next(part for part in service.truth if part.label == "speech_over_music")
+    rows = store.query(
+        "select t.*, s.start_sample from training_chunks t join speech_chunks s using (sermon, chunk_id)"
+    ).to_pylist()
+    separated = [row for row in rows if row["start_sample"] >= over_music.start_sample - 8000]
+    assert separated
+    for row in separated:
+        refused = row["view"] == "original"
+        assert (row["status"], row["gate"]) == (("rejected", "music") if refused else ("accepted", None))
+    heard = {row["chunk_id"] for row in store.query("select chunk_id from transcripts").to_pylist()}
+    assert {row["chunk_id"] for row in rows if row["view"] == "enhanced"} == heard
+    statuses = {row["status"] for row in store.query("select status, path from chunks").to_pylist()}
+    assert statuses <= {"accepted", "rejected"}
+    (made,) = store.query("select separated_s from enhancements").to_pylist()
+    assert made["separated_s"] > 5
+    store.home.joinpath("settings.toml").write_text(
+        'training_view = "original"\n' + store.home.joinpath("settings.toml").read_text()
+    )
+    assert run_stages(instance, sermon).success
+    heard = {row["chunk_id"] for row in store.query("select chunk_id from transcripts").to_pylist()}
+    assert not heard & {row["chunk_id"] for row in separated}, "the original sound of these has music in it"
+
+
+def test_the_same_of_other_settings_leaves_what_follows_as_it_is(
+    store: MetadataStore, instance: dg.DagsterInstance, talk: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "2024-06-16 talk.wav"
+    path.write_bytes(talk.read_bytes())
+    sermon = take_in(store, path)
+    assert run_stages(instance, sermon).success
+    before = current_output(store.home, sermon, "transcript")
+    store.home.joinpath("settings.toml").write_text("[gates]\nmin_recording_snr_db = 9\n")
+    assert plan(store.home, load_settings(store.home), sermon)[0] == "sound_classes"
+    assert run_stages(instance, sermon).success
+    assert current_output(store.home, sermon, "transcript").key == before.key
+    assert plan(store.home, load_settings(store.home), sermon) == []
 
 
 def test_captions_count_as_another_opinion(store: MetadataStore, instance: dg.DagsterInstance, tmp_path: Path) -> None:

@@ -296,7 +296,7 @@ def test_sermon_is_as_its_stages_say(store, results, status, reason):
         ({}, {}, "accepted", None, "sermons/a.flac"),
         ({}, {"status": "rejected", "reason": "noisy"}, "rejected", "noisy", "sermons/a.flac"),
         ({"status": "rejected", "reason": "song"}, {}, "rejected", "song", "sermons/a.flac"),
-        ({"reason": "kept"}, {"view": "enhanced"}, "accepted", "kept", None),
+        ({"reason": "kept"}, {"view": "enhanced"}, "accepted", "kept", "sermons/a.flac"),
     ],
 )
 def test_chunk_is_as_bad_as_its_worst_verdict(store, speech, training, status, reason, path):

@@ -17,12 +17,8 @@ import soundfile
 import soxr
 
 from stt_platform.audio import SAMPLE_RATE_HZ
-from stt_platform.audio.separate import (
-    Separation,
-    SeparatorUnavailable,
-    load_demucs,
-    separate_speech,
-)
+from stt_platform.audio.demucs_weights import SeparatorUnavailable, load_demucs
+from stt_platform.audio.separate import Separation, separate_speech
 from stt_platform.audio.standardise import standardise
 
 SOURCES = ["drums", "bass", "other", "vocals"]

@@ -70,54 +70,51 @@ def test_no_text_of_the_made_up_church_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("text", "figures", "gate", "reason"),
+    ("text", "figures", "reason"),
     [
-        ("Thank you.", {"duration_s": 8, "speech_s": 0.1}, "no_speech", r"text for 0\.1 s of speech; at least 0\.2"),
-        ("And so it was.", {"no_speech_prob": 0.82}, "no_speech", r"probability 0\.82; at most 0\.6"),
-        ("And so it was.", {"silent_word_share": 0.75}, "words_in_silence", "75% of the words.*at most 50%"),
-        ("Thanks for watching!", {}, "known_phrase", "“thanks for watching”"),
+        ("Thank you.", {"duration_s": 8, "speech_s": 0.1}, r"text for 0\.1 s of speech; at least 0\.2"),
+        ("And so it was.", {"no_speech_prob": 0.82}, r"probability 0\.82; at most 0\.6"),
+        ("And so it was.", {"silent_word_share": 0.75}, "75% of the words.*at most 50%"),
+        ("Thanks for watching!", {}, "“thanks for watching”"),
         (
             "If you enjoyed this video, don't forget to subscribe to the channel for more videos.",
             {},
-            "known_phrase",
             "“don't forget to subscribe”",
         ),
-        ("Thank you.", UNSURE, "known_phrase", "“thank you”"),
-        ("Thank you.", {"no_speech_prob": 0.5}, "known_phrase", "“thank you”"),
-        ("who can be a human, " * 5, {}, "repetition", "“who can be a human” 5 times on end; at most 3"),
-        ("Heather Lynn, " * 4, UNSURE, "repetition", "“heather lynn” 4 times on end; at most 3"),
-        ("I will not go there, and then we saw him again. " * 3, {}, "repetition", "3 times on end; at most 2"),
-        ("Of Peter, and of James, and of John, and of Andrew. " + "and of the mass " * 3, {}, None, None),
+        ("Thank you.", UNSURE, "“thank you”"),
+        ("Thank you.", {"no_speech_prob": 0.5}, "“thank you”"),
+        ("who can be a human, " * 5, {}, "“who can be a human” 5 times on end; at most 3"),
+        ("Heather Lynn, " * 4, UNSURE, "“heather lynn” 4 times on end; at most 3"),
+        ("I will not go there, and then we saw him again. " * 3, {}, "3 times on end; at most 2"),
+        ("Of Peter, and of James, and of John, and of Andrew. " + "and of the mass " * 3, {}, None),
         # A loop and a response of the congregation, said three times, cannot be told apart by their text.
-        ("He is risen. He is risen indeed. " * 3, {}, "compression", "the text repeats itself"),
+        ("He is risen. He is risen indeed. " * 3, {}, "the text repeats itself"),
         (
             "the tribe of Dan gave one, the tribe of Gad gave one, the tribe of Levi gave one, the tribe of Judah gave "
             "one, the tribe of Asher gave one, the tribe of Joseph gave one, the tribe of Reuben gave one",
             {},
-            "compression",
             r"compresses 2\.\d\d times; at most 2\.4",
         ),
-        (TWO_CITIES, UNSURE, "repetition", "only 33% of the words.*more than 40%"),
-        ("He said " + "a" * 26, {}, "long_word", "26 letters, “aaaaaaaaaaaa…”; at most 25"),
+        (TWO_CITIES, UNSURE, "only 33% of the words.*more than 40%"),
+        ("He said " + "a" * 26, {}, "26 letters, “aaaaaaaaaaaa…”; at most 25"),
         (
             "They came from the city to the river",
             {"duration_s": 0.8, "speech_s": 0.8},
-            "rate",
             r"3\d letters a second; at most 35",
         ),
-        ("a b c d e f g h i j", {"duration_s": 1.0, "speech_s": 1.0}, "rate", r"10\.0 words a second; at most 8"),
-        ("In the beginning", {"duration_s": 9, "speech_s": 8}, "rate", r"1\.8 letters for each second.*at least 3"),
-        ("THE WORKS OF THE LORD", {}, "capitals", "in capitals"),
-        ("Adios anaerosurmano, saves quanta", {"avg_logprob": -1.02}, "improbable", r"-1\.02 a token; at least -1"),
+        ("a b c d e f g h i j", {"duration_s": 1.0, "speech_s": 1.0}, r"10\.0 words a second; at most 8"),
+        ("In the beginning", {"duration_s": 9, "speech_s": 8}, r"1\.8 letters for each second.*at least 3"),
+        ("THE WORKS OF THE LORD", {}, "in capitals"),
+        ("Adios anaerosurmano, saves quanta", {"avg_logprob": -1.02}, r"-1\.02 a token; at least -1"),
     ],
 )
-def test_what_was_made_up_is_refused_with_value_and_limit(text, figures, gate, reason):
+def test_what_was_made_up_is_refused_with_value_and_limit(text, figures, reason):
     found = refusal(text, **figures)
-    if gate is None:
+    if reason is None:
         assert found is None
         return
     assert found is not None
-    assert found.gate == gate
+    assert found.gate == "text"
     assert re.search(reason, found.reason)
 
 

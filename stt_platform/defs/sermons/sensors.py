@@ -1,6 +1,7 @@
 """What happens by itself: files in the inbox become sermons, new sermons become transcripts."""
 
 import datetime
+from pathlib import Path
 
 import dagster as dg
 from dagster._core.storage.tags import PARTITION_NAME_TAG
@@ -12,6 +13,8 @@ from stt_platform.defs.sermons.jobs import after_sermons, sermon_stages
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.runs import partitions_in_progress
 from stt_platform.defs.sermons.stage import SERMON_STAGES, plan
+from stt_platform.files import sha256_of
+from stt_platform.store.captions import caption_files
 from stt_platform.store.intake import Registration, registrations
 from stt_platform.store.stages import current_output
 
@@ -43,7 +46,8 @@ def inbox(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorR
 
 @dg.sensor(
     description=(
-        "Starts the stages of every sermon that has no transcript yet, once for each version of its recording. "
+        "Starts the stages of every sermon that has no transcript yet, once for each version of its recording and of "
+        "its captions. "
         "One whose run failed is not started again by itself: look at the run, then start it with a click or with "
         "`stt run`. Changed settings do not redo old sermons by themselves either."
     ),
@@ -65,7 +69,7 @@ def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
     due = [key for key, entry in known.items() if key not in busy and _is_due(context.instance, platform, entry)]
     requests = [
         dg.RunRequest(
-            run_key=f"{key}:{known[key].version}:{known[key].sha256}",
+            run_key=_run_key(platform.home, known[key]),
             job_name=sermon_stages.name,
             partition_key=key,
             asset_selection=[dg.AssetKey(stage) for stage in plan(platform.home, settings, key)],
@@ -80,6 +84,12 @@ def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
     return dg.SensorResult(run_requests=requests)
 
 
+def _run_key(home: Path, entry: Registration) -> str:
+    """Names what a run is for, so that it is started once."""
+    captions = [sha256_of(path)[:16] for path in caption_files(home, entry.sermon)]
+    return ":".join([entry.sermon, str(entry.version), entry.sha256, *captions])
+
+
 def _heal_partitions(instance: dg.DagsterInstance, known: dict[str, Registration]) -> None:
     """Give every registered sermon its partition: a process may have died between the two."""
     missing = sorted(set(known) - set(instance.get_dynamic_partitions(sermon_partitions.name)))
@@ -91,8 +101,12 @@ def _is_due(instance: dg.DagsterInstance, platform: Platform, entry: Registratio
     """Whether no run, by whomever, has been at work on this version of the recording, and there is work to do."""
     last = current_output(platform.home, entry.sermon, next(reversed(SERMON_STAGES)))
     first = current_output(platform.home, entry.sermon, next(iter(SERMON_STAGES)))
-    if last and first and first.facts.get("sha256") == entry.sha256:
+    captions = caption_files(platform.home, entry.sermon)
+    made = last and first and first.facts.get("sha256") == entry.sha256
+    # Captions may come when the transcript is long there; they are an opinion about it.
+    if made and not (captions and plan(platform.home, platform.settings, entry.sermon, "captions")):
         return False
-    since = datetime.datetime.fromtimestamp(entry.registered_at(platform.home), tz=datetime.UTC)
+    came_at = max([entry.registered_at(platform.home), *(path.stat().st_mtime for path in captions)])
+    since = datetime.datetime.fromtimestamp(came_at, tz=datetime.UTC)
     tags = {PARTITION_NAME_TAG: entry.sermon}
     return not instance.get_runs(dg.RunsFilter(tags=tags, created_after=since), limit=1)

