@@ -10,7 +10,6 @@ from pathlib import Path
 from stt_platform.scripture.alignment import Segment
 
 
-@cache
 def made_up_texts(books: int = 6, chapters: int = 5, verses: int = 14, seed: int = 3) -> tuple[dict, dict]:
     """An English and a Spanish text that say the same verse by verse, in words that nobody knows.
 

@@ -25,8 +25,12 @@ _COMMON_VERSES = 40
 _LOOKALIKE_COUNT = 2.0
 _SMALLEST = 0.003
 _SMALLEST_SHARE = 0.02
+_ABOVE_CHANCE = 1.5
+_PAIRS_AT_ONCE = 4000
 _FEWEST_BLOCKS = 5
-_NULL_WEIGHT = 1.0
+# What a word without any counterpart costs, beside a uniform start of _START for each candidate.
+_NULL = 0.002
+_START = 0.05
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,8 @@ def learn_lexicon(
 
     chosen = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     looks = _lookalikes(en_ids, es_ids)
-    cells = _cells(en, es, chosen)
     shape = (len(en_ids), len(es_ids))
+    cells = _cells(en, es, chosen, _worth_learning(en, es, chosen, looks, shape))
     key = en.stems[cells.en_slot] * shape[1] + es.stems[cells.es_slot]
     order = np.argsort(key, kind="stable")
     sorted_key = key[order]
@@ -187,34 +191,56 @@ class _Cells:
     es_slot: np.ndarray
 
 
-def _cells(en: Verses, es: Verses, chosen: np.ndarray) -> _Cells:
-    """Every English stem with every Spanish stem of each pair of verses."""
-    a = np.diff(en.starts)[chosen[:, 0]]
-    b = np.diff(es.starts)[chosen[:, 1]]
-    size = a * b
-    pair = np.repeat(np.arange(len(chosen)), size)
-    inside = np.arange(len(pair)) - np.repeat(np.cumsum(size) - size, size)
-    row, column = np.divmod(inside, np.maximum(b, 1)[pair])
-    return _Cells(
-        pair=pair,
-        en_slot=en.starts[chosen[:, 0]][pair] + row,
-        es_slot=es.starts[chosen[:, 1]][pair] + column,
-    )
+def _worth_learning(en: Verses, es: Verses, chosen: np.ndarray, looks, shape: tuple[int, int]) -> np.ndarray:
+    """Which stems meet more often than by chance, as a table of flags: model 1 would forget the others, later."""
+    from scipy import sparse
+
+    sides = []
+    for verses, rows, size in ((en, chosen[:, 0], shape[0]), (es, chosen[:, 1], shape[1])):
+        table = sparse.csr_array(
+            (np.ones(len(verses.stems), dtype=np.int32), verses.stems, verses.starts), shape=(len(verses.refs), size)
+        )
+        sides.append(table[rows])
+    together = (sides[0].T @ sides[1]).tocoo()
+    en_count, es_count = (side.sum(axis=0).astype(np.float64) for side in sides)
+    chance = en_count[together.row] * es_count[together.col] / max(len(chosen), 1)
+    keep = (together.data >= 2) & (together.data > _ABOVE_CHANCE * chance)
+    flags = np.zeros(shape, dtype=bool)
+    flags[together.row[keep], together.col[keep]] = True
+    flags[looks] = True
+    return flags
+
+
+def _cells(en: Verses, es: Verses, chosen: np.ndarray, wanted: np.ndarray) -> _Cells:
+    """Every English stem with every Spanish stem of each pair of verses, where the two are `wanted`."""
+    found = []
+    for start in range(0, len(chosen), _PAIRS_AT_ONCE):
+        part = chosen[start : start + _PAIRS_AT_ONCE]
+        a, b = np.diff(en.starts)[part[:, 0]], np.diff(es.starts)[part[:, 1]]
+        size = a * b
+        pair = np.repeat(np.arange(len(part)), size)
+        inside = np.arange(len(pair)) - np.repeat(np.cumsum(size) - size, size)
+        row, column = np.divmod(inside, np.maximum(b, 1)[pair])
+        en_slot = en.starts[part[:, 0]][pair] + row
+        es_slot = es.starts[part[:, 1]][pair] + column
+        keep = wanted[en.stems[en_slot], es.stems[es_slot]]
+        found.append((start + pair[keep], en_slot[keep], es_slot[keep]))
+    empty = np.zeros(0, dtype=np.int64)
+    return _Cells(*(np.concatenate([empty, *(part[k] for part in found)]) for k in range(3)))
 
 
 def _expectation(
     entry: np.ndarray, given: np.ndarray, slots: np.ndarray, start: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Expected counts of each entry, and what each cell adds to them, after a few rounds of model 1."""
-    probability = start / start.max(initial=1.0) * 0.05
-    null = _NULL_WEIGHT * 0.002
+    probability = start / start.max(initial=1.0) * _START
     active = np.arange(len(entry))
     shares = np.zeros(len(entry))
     counts = np.zeros(len(start))
     for _ in range(_EM_ROUNDS):
         weight = probability[entry[active]]
         total = np.bincount(slots[active], weight)
-        share = weight / (total[slots[active]] + null)
+        share = weight / (total[slots[active]] + _NULL)
         counts = np.bincount(entry[active], share, minlength=len(start))
         of_given = np.bincount(given, counts)
         probability = counts / (of_given[given] + 0.5) if len(given) else counts

@@ -97,6 +97,7 @@ def test_only_open_dates_are_asked_for(site: Site) -> None:
     seen: list[tuple[int, int]] = []
     videos = list_channel(
         f"{site.address}/channel",
+        since=SINCE,
         today=TODAY,
         politeness=AT_ONCE,
         progress=lambda done, total: seen.append((done, total)),
@@ -121,6 +122,7 @@ def test_only_open_dates_are_asked_for(site: Site) -> None:
     site.requests.clear()
     again = list_channel(
         f"{site.address}/channel",
+        since=SINCE,
         today=TODAY,
         politeness=AT_ONCE,
         known={video.id: video for video in videos},
@@ -148,7 +150,10 @@ def test_channel_of_tabs_and_hostile_entries(site: Site) -> None:
             {**entry(site, "../../escape", **dated), "title": "--exec\nrm"},
         ]
     }
-    videos = {video.url: video for video in list_channel(f"{site.address}/channel", today=TODAY, politeness=AT_ONCE)}
+    videos = {
+        video.url: video
+        for video in list_channel(f"{site.address}/channel", since=SINCE, today=TODAY, politeness=AT_ONCE)
+    }
     assert len(videos) == 3
     hostile = videos[f"{site.address}/watch/../../escape"]
     assert hostile.id.startswith("x")
@@ -157,7 +162,7 @@ def test_channel_of_tabs_and_hostile_entries(site: Site) -> None:
 
 def test_a_site_that_refuses_is_not_asked_on(site: Site) -> None:
     site.pages["/channel"] = {"entries": [entry(site, f"v{n}") for n in range(9)]}
-    videos = list_channel(f"{site.address}/channel", today=TODAY, politeness=AT_ONCE)
+    videos = list_channel(f"{site.address}/channel", since=SINCE, today=TODAY, politeness=AT_ONCE)
     assert len(looked_at(site)) == 5
     assert all(video.problem for video in videos)
 
@@ -165,12 +170,12 @@ def test_a_site_that_refuses_is_not_asked_on(site: Site) -> None:
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "--exec=id", "ytsearch:x", "-o", "https://a/\n-o"])
 def test_addresses_that_are_none(url: str) -> None:
     with pytest.raises(BadAddress):
-        list_channel(url)
+        list_channel(url, since=SINCE)
 
 
 def test_channel_that_is_not_there(site: Site) -> None:
     with pytest.raises(ListingFailed, match="404"):
-        list_channel(f"{site.address}/channel", politeness=AT_ONCE)
+        list_channel(f"{site.address}/channel", since=SINCE, politeness=AT_ONCE)
 
 
 def test_downloads_with_the_right_captions(site: Site, talk: Path, tmp_path: Path) -> None:
