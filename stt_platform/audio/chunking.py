@@ -28,6 +28,9 @@ _LONGEST_CLOSURE_FRAMES = 2
 _NOISE_FRAMES = 62
 _LEVEL_FRAMES = 16
 
+# Where music begins or a speaker ends is known to some tenths of a second; a word is not to be cut for that.
+_BORDER_FREEDOM_SAMPLES = SAMPLE_RATE_HZ // 2
+
 # Costs of the shortest path. A pause of _PAUSE_SCALE_S costs 1/e of a cut without a pause; a chunk that is
 # empty or twice the target costs 1. A cut inside speech costs more than all that pauses can save, and
 # losing speech to a chunk that is too short costs more than a cut inside speech.
@@ -170,11 +173,35 @@ def cut_chunks(
     return chunks
 
 
+def borders_in_pauses(borders: Iterable[int], probabilities: np.ndarray, *, total_samples: int) -> list[int]:
+    """Borders of speakers and of music, for `cut_chunks`: those in speech moved to a pause within half a second.
+
+    Where there is no pause so near, a border stays, and cuts the speech.
+    """
+    regions = speech_regions(
+        probabilities, total_samples=total_samples, min_speech_ms=0, min_silence_ms=SHORTEST_CUT_PAUSE_MS
+    )
+    return sorted({_in_a_pause(border, regions) for border in borders})
+
+
 def coverage(chunks: Sequence[Chunk], total_samples: int) -> Coverage:
     """How many samples of a recording are in accepted chunks, in rejected ones, and in none."""
     accepted = sum(c.end_sample - c.start_sample for c in chunks if c.status == "accepted")
     rejected = sum(c.end_sample - c.start_sample for c in chunks if c.status != "accepted")
     return Coverage(accepted, rejected, total_samples - accepted - rejected)
+
+
+def _in_a_pause(border: int, regions: list[Region]) -> int:
+    """The border, or the middle of the nearest pause where it lies in speech and one is within half a second."""
+    k = bisect_left([region.end_sample for region in regions], border)
+    if k == len(regions) or regions[k].start_sample >= border:
+        return border
+    ends = [region.end_sample for region in regions[max(k - 1, 0) : k]]
+    starts = [region.start_sample for region in regions[k + 1 : k + 2]]
+    before = [(end + regions[k].start_sample) // 2 for end in ends]
+    after = [(regions[k].end_sample + start) // 2 for start in starts]
+    nearest = min([*before, *after], key=lambda place: abs(place - border), default=border)
+    return nearest if abs(nearest - border) <= _BORDER_FREEDOM_SAMPLES else border
 
 
 def _check(probabilities, energies_db, total_samples, padding_s, min_s, max_s, target_s, max_inner_pause_s):

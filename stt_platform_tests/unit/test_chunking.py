@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from stt_platform.audio.chunking import Coverage, coverage, cut_chunks
+from stt_platform.audio.chunking import Coverage, borders_in_pauses, coverage, cut_chunks
 
 HZ = 16_000
 FRAME = 512
@@ -207,3 +207,23 @@ def test_parameters_that_do_not_fit_are_refused(parameters, message):
     arguments = {"total_samples": probabilities.size * FRAME, **parameters}
     with pytest.raises(ValueError, match=message):
         cut_chunks(probabilities, probabilities * 0, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("border_s", "moved_s"),
+    [
+        (1.6, 1.6),  # in the pause already
+        (1.9, 1.5),  # just behind the pause
+        (1.1, 1.5),  # just before it
+        (3.0, 3.0),  # no pause within half a second
+        (5.5, 5.5),  # after all speech
+    ],
+)
+def test_a_border_moves_out_of_a_word(border_s, moved_s):
+    second = 16_000 // FRAME
+    speech, pause = np.ones(second, np.float32), np.zeros(second, np.float32)
+    # Speech from 0.25 to 1.25 s and from 1.75 to 4.75 s.
+    probabilities = np.concatenate([pause[: second // 4], speech, pause[: second // 2], speech, speech, speech, pause])
+    total_samples = probabilities.size * FRAME
+    (moved,) = borders_in_pauses([round(border_s * 16_000)], probabilities, total_samples=total_samples)
+    assert moved / 16_000 == pytest.approx(moved_s, abs=0.05)

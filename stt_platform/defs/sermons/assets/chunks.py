@@ -14,7 +14,7 @@ import soundfile as sf
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.bandwidth import bandwidth_hz
-from stt_platform.audio.chunking import Chunk, cut_chunks
+from stt_platform.audio.chunking import Chunk, borders_in_pauses, cut_chunks
 from stt_platform.audio.classify import SoundSegment, label_changes, share_of
 from stt_platform.audio.clipping import clipped_ratio
 from stt_platform.audio.diarize import (
@@ -160,11 +160,13 @@ def speech_chunks(work: StageWork) -> StageResult:
     """
     audio = work.inputs["standard_audio"]
     segments = segments_of(work)
+    probabilities = probabilities_of(work)
+    borders = [*label_changes(segments), *speaker_borders(turns_of(work))]
     chunks = cut_chunks(
-        probabilities_of(work),
+        probabilities,
         frame_energies_db(audio.folder / "audio.wav"),
         total_samples=audio.facts["samples"],
-        borders=[*label_changes(segments), *speaker_borders(turns_of(work))],
+        borders=borders_in_pauses(borders, probabilities, total_samples=audio.facts["samples"]),
         **work.settings.vad.model_dump(),
         **work.settings.chunking.model_dump(),
     )
