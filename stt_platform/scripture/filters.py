@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from stt_platform.scripture.lexicon import fold
-from stt_platform.scripture.pairs import ACCEPTED, QUARANTINED, PairRow
+from stt_platform.scripture.pairs import QUARANTINED, PairRow
 from stt_platform.scripture.versification import show_refs
 
 _MARKUP = re.compile(r"[{}\[\]<>¶&]")
@@ -68,7 +68,8 @@ def filter_pairs(rows: Iterable[PairRow], limits: Limits | None = None) -> list[
             same = (_plain(row.en), _plain(row.es))
             if not reason and (first := seen.setdefault(same, row.pair_id)) != row.pair_id:
                 reason = f"duplicate: both sides say the same as {first}; 1 copy is allowed"
-            listed[k] = replace(row, status=QUARANTINED if reason else ACCEPTED, reason=reason)
+            if reason:
+                listed[k] = replace(row, status=QUARANTINED, reason=reason)
     return listed
 
 
@@ -112,7 +113,9 @@ def _untranslated(row: PairRow, limits: Limits) -> str:
     en, es = _words(row.en), _words(row.es)
     if min(len(en), len(es)) < limits.same_words_of:
         return ""
-    share = len(set(en) & set(es)) / len(set(en) | set(es))
+    both = set(en)
+    alike = len(both.intersection(es))
+    share = alike / (len(both) + len(set(es)) - alike)
     if share < limits.same_words:
         return ""
     return (
@@ -124,7 +127,7 @@ def _language(row: PairRow, limits: Limits) -> str:
     short = _short_words()
     for language, other, text in (("english", "spanish", row.en), ("spanish", "english", row.es)):
         words = _words(text)
-        own, foreign = (sum(word in short[name] for word in words) for name in (language, other))
+        own, foreign = (sum(map(short[name].__contains__, words)) for name in (language, other))
         if foreign - own > limits.foreign_words:
             return (
                 f"language: the {language.title()} side has {foreign} short {other.title()} words and {own} "

@@ -86,7 +86,11 @@ def unite_segments(rows: Iterable[PairRow]) -> list[PairRow]:
         for ref in row.es_refs:
             other, mine = root(owner.setdefault((row.es_source, ref), row.segment_id)), root(row.segment_id)
             parent[max(other, mine)] = min(other, mine)
-    return [replace(row, segment_id=root(row.segment_id)) for row in listed]
+    named = [root(row.segment_id) for row in listed]
+    return [
+        row if row.segment_id == name else replace(row, segment_id=name)
+        for row, name in zip(listed, named, strict=True)
+    ]
 
 
 def _book_of(segment: Segment) -> int:
