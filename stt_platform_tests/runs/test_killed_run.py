@@ -120,8 +120,9 @@ def undisturbed_is_the_same(store: MetadataStore, sermon: str, recording: Path, 
     with dg.DagsterInstance.ephemeral() as instance:
         run_stages(instance, sermon)
     for stage in SERMON_STAGES:
-        here, there = (current_output(home, sermon, stage).folder for home in (store.home, other))
-        assert sorted(path.name for path in here.iterdir()) == sorted(path.name for path in there.iterdir())
-        for path in here.iterdir():
-            assert path.read_bytes() == (there / path.name).read_bytes(), f"{stage}: {path.name} differs"
+        here, there = (current_output(home, sermon, stage) for home in (store.home, other))
+        assert here.files == there.files
+        for name in here.files:
+            same = (here.folder / name).read_bytes() == (there.folder / name).read_bytes()
+            assert same, f"{stage}: {name} differs"
     shutil.rmtree(other)
