@@ -1,7 +1,11 @@
 """What people see of a stage in the UI: the verdict, numbers that plot over sermons, a picture, the first rows."""
 
 import base64
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,11 +15,12 @@ from stt_platform.audio.overview import Overview
 from stt_platform.audio.pictures import ChunkMark, Span, sermon_picture
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.sermons.funnel import shown_funnel
+from stt_platform.files import write_atomically
 from stt_platform.listening.addresses import sermon_address
 from stt_platform.store.funnel import read_funnel
 from stt_platform.store.stages import StageOutput, current_stage
 
-_WITH_FUNNEL = ("speech_chunks", "training_chunks", "consensus")
+_WITH_FUNNEL = ("training_chunks", "consensus")
 _FIRST_ROWS = 10
 _TEXT_LENGTH = 120
 _CHUNK_MARKS = "select start_sample, end_sample, status, reason from chunks where sermon = ? order by start_sample"
@@ -60,14 +65,25 @@ def _picture(platform: Platform, output: StageOutput) -> bytes | None:
                 )
                 for row in rows
             ]
-            return sermon_picture(
-                Overview.load(folder / "overview.npz"),
-                marks,
-                title=output.sermon,
-                sounds=_spans(platform, output.sermon, "segments", "label"),
-                turns=_spans(platform, output.sermon, "speaker_turns", "speaker"),
-            )
+            sounds = _spans(platform, output.sermon, "segments", "label")
+            turns = _spans(platform, output.sermon, "speaker_turns", "speaker")
+            return _drawn_once(folder / "overview.npz", marks, sounds, turns, title=output.sermon)
     return None
+
+
+def _drawn_once(overview: Path, marks: list[ChunkMark], sounds: list[Span], turns: list[Span], *, title: str) -> bytes:
+    """The picture of a sermon. Most stages show the same one, and to draw it takes longer than what they do."""
+    shown = json.dumps([str(overview), [asdict(item) for item in (*marks, *sounds, *turns)], title])
+    name = f"picture-{hashlib.sha256(shown.encode()).hexdigest()[:32]}.png"
+    # Beside the sound that it shows, and gone with it.
+    path = overview.parents[1] / f".{name}"
+    if path.exists():
+        return path.read_bytes()
+    picture = sermon_picture(Overview.load(overview), marks, title=title, sounds=sounds, turns=turns)
+    for older in overview.parents[1].glob(".picture-*.png"):
+        older.unlink(missing_ok=True)
+    write_atomically(path, picture)
+    return picture
 
 
 def _spans(platform: Platform, sermon: str, table: str, name: str) -> list[Span]:
