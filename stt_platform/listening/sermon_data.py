@@ -12,14 +12,13 @@ from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.funnel import HELD_BACK
 from stt_platform.settings import AgreementSettings, GateSettings, SettingsError, load_settings
 from stt_platform.speech.captions import Caption, caption_text
+from stt_platform.store.choices import VIEWS
 from stt_platform.store.funnel import read_funnel
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.schemas import SERMON_STAGES_IN_ORDER
 from stt_platform.store.stages import current_stage
 
 ORIGINAL_VIEW = "original"
-_STAGE_WITH_SOUND = {ORIGINAL_VIEW: "standard_audio", "enhanced": "enhanced_audio"}
-"""Which stage holds `audio.wav` of a view, in the order in which the views are shown."""
 
 _WAITING_FOR = {
     "recording": "The recording has to be looked at: can it be read, how long is it, is it distorted?",
@@ -71,7 +70,7 @@ def sermon_exists(home: Path, sermon: str) -> bool:
 
 def sound_of(home: Path, sermon: str, view: str = ORIGINAL_VIEW) -> Sound | None:
     """The sound of a sermon's view, or None when there is none (yet)."""
-    stage = _STAGE_WITH_SOUND.get(view)
+    stage = VIEWS.get(view)
     folder = current_stage(home, sermon, stage) if stage else None
     if folder is None or not (folder / "audio.wav").is_file():
         return None
@@ -141,7 +140,7 @@ def sermon_details(home: Path, sermon: str) -> dict[str, Any] | None:
 
 
 def _views_with_sound(home: Path, sermon: str) -> list[dict[str, str]]:
-    sounds = {view: sound_of(home, sermon, view) for view in _STAGE_WITH_SOUND}
+    sounds = {view: sound_of(home, sermon, view) for view in VIEWS}
     return [{"view": view, "version": sound.version} for view, sound in sounds.items() if sound]
 
 

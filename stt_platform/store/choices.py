@@ -6,7 +6,8 @@ from pathlib import Path
 
 from stt_platform.settings import PlatformError
 
-VIEWS = ("original", "enhanced")
+VIEWS = {"original": "standard_audio", "enhanced": "enhanced_audio"}
+"""Each view of a sermon, and the stage that makes its `audio.wav`; all lie on one time line."""
 
 
 @dataclass(frozen=True)

@@ -36,13 +36,12 @@ from stt_platform.defs.sermons.assets.sound import frames_of, probabilities_of, 
 from stt_platform.defs.sermons.stage import SermonContext, StageWork, sermon_stage
 from stt_platform.models.registry import hub_token, model
 from stt_platform.settings import GateSettings
+from stt_platform.store.choices import VIEWS
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.names import slug
 from stt_platform.store.stages import StageResult
 
 ORIGINAL, ENHANCED = "original", "enhanced"
-VIEWS = {ORIGINAL: "standard_audio", ENHANCED: "enhanced_audio"}
-"""Each view, and the stage that makes its `audio.wav`."""
 
 # A folder of its own: `datasets` takes a table that is called training_chunks for the data.
 _EXPORT = "chunks"

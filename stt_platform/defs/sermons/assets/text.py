@@ -12,7 +12,7 @@ import soundfile as sf
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.gates import Refusal
-from stt_platform.defs.sermons.assets.chunks import VIEWS, accepted_chunks, most_common_refusal
+from stt_platform.defs.sermons.assets.chunks import accepted_chunks, most_common_refusal
 from stt_platform.defs.sermons.assets.sound import probabilities_of
 from stt_platform.defs.sermons.stage import SermonContext, StageWork, sermon_stage
 from stt_platform.evaluation.agreement import agreement_status, pairwise_cer
@@ -24,7 +24,7 @@ from stt_platform.speech.recogniser import ChunkSpan, FasterWhisper, Word
 from stt_platform.speech.second_opinion import PocketSphinx, Wav2Vec2Ctc
 from stt_platform.speech.text_checks import silent_word_share, text_refusal
 from stt_platform.store.captions import caption_files
-from stt_platform.store.choices import training_view
+from stt_platform.store.choices import VIEWS, training_view
 from stt_platform.store.schemas import CONSENSUS
 from stt_platform.store.stages import StageResult
 
