@@ -74,6 +74,17 @@ def offered_texts(folders: Sequence[Path]) -> Mapping[str, tuple[Offer, ...]]:
     return {text_id: tuple(sorted(offers[text_id], key=_better_first)) for text_id in sorted(offers, key=_own_first)}
 
 
+def source_files(folder: Path) -> list[Path]:
+    """Every file that `find_texts` may read in this folder, sorted; those of SWORD modules too."""
+    files: dict[Path, None] = {}
+    for path in _paths(folder):
+        if path.is_file():
+            files[path] = None
+        elif (path / "mods.d").is_dir():
+            files.update(dict.fromkeys(sorted(inner for inner in path.rglob("*") if inner.is_file())))
+    return list(files)
+
+
 def _offers(folders: Sequence[Path], shelf: Shelf, unused: list[Unused]) -> dict[str, list[Offer]]:
     found: dict[str, list[Offer]] = {}
     for path in dict.fromkeys(path for folder in folders for path in _paths(Path(folder))):

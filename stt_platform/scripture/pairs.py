@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from stt_platform.scripture.alignment import Segment
 from stt_platform.scripture.books import book
-from stt_platform.scripture.texts import ScriptureText
+from stt_platform.scripture.texts import TARGET, ScriptureText
 
 ACCEPTED = "accepted"
 QUARANTINED = "quarantined"
@@ -63,7 +63,21 @@ def join(segments: Sequence[Segment], en_text: ScriptureText, es_text: Scripture
         here = _book_of(segment)
         if here in notes and (k + 1 == len(segments) or _book_of(segments[k + 1]) != here):
             rows.append(notes.pop(here))
-    return rows + list(titles.values()) + list(notes.values())
+    return _without_gaps(rows + list(titles.values()) + list(notes.values()), en_text, es_text)
+
+
+def _without_gaps(rows: list[PairRow], en_text: ScriptureText, es_text: ScriptureText) -> list[PairRow]:
+    """Set the pairs aside whose text says itself that words are missing ("...", "***")."""
+    gaps = [
+        (name, side, {row.ref for row in text.verses if any(what.startswith("gap: ") for what in row.removed)})
+        for name, side, text in (("English", "en_refs", en_text), ("Spanish", "es_refs", es_text))
+    ]
+    for k, row in enumerate(rows):
+        for name, side, missing in gaps:
+            if not missing.isdisjoint(getattr(row, side)):
+                reason = f"gap: the {name} side leaves words out and marks the place; 0 such places are allowed"
+                rows[k] = replace(row, status=QUARANTINED, reason=reason)
+    return rows
 
 
 def unite_segments(rows: Iterable[PairRow]) -> list[PairRow]:
@@ -91,6 +105,12 @@ def unite_segments(rows: Iterable[PairRow]) -> list[PairRow]:
         row if row.segment_id == name else replace(row, segment_id=name)
         for row, name in zip(listed, named, strict=True)
     ]
+
+
+def main_target(rows: Iterable[PairRow]) -> str:
+    """The Spanish text that terms and verses are taught from: RVR1909, or the first by name where it is not there."""
+    sources = {row.es_source for row in rows}
+    return TARGET if TARGET in sources or not sources else min(sources)
 
 
 def _book_of(segment: Segment) -> int:
