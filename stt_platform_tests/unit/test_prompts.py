@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stt_platform.glossary.prompts import prompt_example, render_prompt
+from stt_platform.translation.prompts import prompt_example, render_prompt
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -1,0 +1,229 @@
+"""Translating texts with a model of transformers: TranslateGemma, another model of the Gemma family, or MarianMT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from stt_platform.translation.prompts import END_OF_TURN, render_prompt
+
+Prompt = Literal["translategemma", "examples"]
+Hints = Sequence[tuple[str, str]]
+
+TRANSLATED, CUT, FAILED = "translated", "cut", "failed"
+
+TOKENS_PER_SOURCE_TOKEN = 2.0
+TOKENS_OF_GRACE = 16
+"""No answer is longer than twice its source and 16 tokens: what goes on after that repeats itself."""
+
+_NAMES = {"en": "English", "es": "Spanish"}
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What became of one text.
+
+    Attributes:
+        text: empty where nothing came of it.
+        tokens: tokens that the model wrote, its end sign included.
+        status: "translated"; "cut": stopped at the limit before the model was done; "failed".
+        reason: why it is not "translated".
+    """
+
+    text: str
+    tokens: int
+    status: str = TRANSLATED
+    reason: str = ""
+
+
+class Translator:
+    """A model and its tokenizer, loaded once for many texts. Made by `load_translator`."""
+
+    def __init__(self, model: Any, tokenizer: Any, *, prompt: Prompt, examples: Sequence[tuple[str, str]]) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._prompt = prompt
+        self._examples = tuple(examples)
+        self._two_parts = bool(model.config.is_encoder_decoder)
+        self._window = model.config.get_text_config().max_position_embeddings
+        tokenizer.padding_side = "right" if self._two_parts else "left"
+        self._stops = self._stop_tokens()
+        # What a folder suggests (sampling, beams, a length, an end sign at that length) is not what is wanted here.
+        settings = model.generation_config
+        settings.update(do_sample=False, num_beams=1, temperature=None, top_k=None, top_p=None, max_length=None)
+        settings.update(eos_token_id=sorted(self._stops), pad_token_id=tokenizer.pad_token_id, forced_eos_token_id=None)
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        *,
+        source: str = "en",
+        target: str = "es",
+        hints: Sequence[Hints] | None = None,
+        batch_size: int = 16,
+        max_new_tokens: int = 256,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Translation]:
+        """Translate texts by greedy search, those of similar length together; the results come in the given order.
+
+        A result depends on its own text alone, but for the last digits of the arithmetic: where two tokens are almost
+        equally likely, another batch may choose the other, most easily in bfloat16. A text that cannot be translated
+        (empty, too long, a control token in it) is marked, and the others go on.
+
+        Args:
+            source, target: "en" or "es".
+            hints: for each text its (term, translation) pairs, for the prompt "translategemma".
+            max_new_tokens: most tokens of one answer; a short text gets fewer: twice its own, and 16.
+            progress: called after each batch with the number of texts done and their total.
+
+        Raises:
+            ValueError: for a direction that the model does not translate, or hints that it cannot take.
+        """
+        self._check(texts, source, target, hints)
+        done: dict[int, Translation] = {}
+        asked: dict[int, list[int]] = {}
+        limits: dict[int, int] = {}
+        for i, text in enumerate(texts):
+            try:
+                asked[i] = self._encode(self._render(text, source, target, hints[i] if hints else ()))
+            except ValueError as error:
+                done[i] = Translation("", 0, FAILED, str(error))
+                continue
+            length = len(self._tokenizer(text, add_special_tokens=False).input_ids)
+            limits[i] = min(max_new_tokens, int(TOKENS_PER_SOURCE_TOKEN * length) + TOKENS_OF_GRACE)
+            room = self._window - (0 if self._two_parts else limits[i])
+            if len(asked[i]) > room:
+                reason = f"{len(asked[i])} tokens to read; the model has room for {room}"
+                done[i] = Translation("", 0, FAILED, reason)
+                del asked[i]
+        for batch in _batches({i: len(tokens) for i, tokens in asked.items()}, batch_size):
+            answers = self._generate([asked[i] for i in batch], max(limits[i] for i in batch))
+            done.update((i, self._read(answer, limits[i])) for i, answer in zip(batch, answers, strict=True))
+            if progress is not None:
+                progress(len(done), len(texts))
+        return [done[i] for i in range(len(texts))]
+
+    def _check(self, texts: Sequence[str], source: str, target: str, hints: Sequence[Hints] | None) -> None:
+        if source == target or not {source, target} <= set(_NAMES):
+            raise ValueError(f"from {source!r} to {target!r}: give two of {', '.join(_NAMES)}")
+        if hints is not None and len(hints) != len(texts):
+            raise ValueError(f"{len(texts)} texts, but hints for {len(hints)}: give an empty list where there are none")
+        if hints and any(hints) and (self._two_parts or self._prompt != "translategemma"):
+            raise ValueError("only the prompt 'translategemma' takes hints: give none to this model")
+        if self._two_parts:
+            knows = tuple(self._tokenizer.init_kwargs.get(side) for side in ("source_lang", "target_lang"))
+            if knows != (source, target):
+                raise ValueError(
+                    f"this model translates from {knows[0]!r} to {knows[1]!r}, not from {source!r} to {target!r}: "
+                    f"load the one for that direction, such as opus-mt-{source}-{target}"
+                )
+
+    def _render(self, text: str, source: str, target: str, hints: Hints) -> str:
+        # The prompt's own checks refuse what none of the models may be given.
+        rendered = render_prompt(text, source, target, hints)
+        if self._two_parts:
+            return text.strip()
+        if self._prompt == "examples":
+            return _render_examples(text, source, target, self._examples)
+        return rendered
+
+    def _encode(self, rendered: str) -> list[int]:
+        # A prompt begins with its own <bos>; an encoder wants the end sign that the tokenizer adds.
+        return self._tokenizer(rendered, add_special_tokens=self._two_parts).input_ids
+
+    def _generate(self, prompts: Sequence[list[int]], max_new_tokens: int) -> list[list[int]]:
+        import torch
+
+        inputs = self._tokenizer.pad({"input_ids": list(prompts)}, padding=True, return_tensors="pt")
+        with torch.inference_mode():
+            written = self._model.generate(
+                input_ids=inputs.input_ids.to(self._model.device),
+                attention_mask=inputs.attention_mask.to(self._model.device),
+                max_new_tokens=max_new_tokens,
+            )
+        start = 1 if self._two_parts else inputs.input_ids.shape[1]
+        return written[:, start:].tolist()
+
+    def _read(self, answer: list[int], limit: int) -> Translation:
+        # The batch went on to the limit of its longest text.
+        answer = answer[:limit]
+        end = next((k for k, token in enumerate(answer) if token in self._stops), None)
+        text = self._tokenizer.decode(answer[:end], skip_special_tokens=True).strip()
+        tokens = len(answer) if end is None else end + 1
+        if not text:
+            return Translation("", tokens, FAILED, "the model answered nothing")
+        if end is None:
+            return Translation(text, tokens, CUT, f"stopped at the limit of {limit} tokens")
+        return Translation(text, tokens)
+
+    def _stop_tokens(self) -> set[int]:
+        tokenizer, vocabulary = self._tokenizer, self._tokenizer.get_vocab()
+        stops = {tokenizer.eos_token_id}
+        if not self._two_parts:
+            stops |= {vocabulary[END_OF_TURN]} if END_OF_TURN in vocabulary else set()
+            if self._prompt == "examples":
+                # A model that was not taught to stop goes on with examples of its own.
+                stops |= {number for piece, number in vocabulary.items() if "\n" in piece or piece == "<0x0A>"}
+        return stops
+
+
+def load_translator(
+    folder: str | Path,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    prompt: Prompt = "translategemma",
+    examples: Sequence[tuple[str, str]] = (),
+) -> Translator:
+    """Load a model from a folder; nothing is downloaded.
+
+    Args:
+        folder: model (safetensors), configuration and tokenizer, as `save_pretrained` writes them: a causal language
+            model with Gemma's control tokens, of text alone or of text and images (of which only text is used), or an
+            encoder and decoder for one direction, as MarianMT.
+        device: 'cpu', 'cuda' or 'cuda:N'.
+        dtype: 'float32', or 'bfloat16' to save memory and time on a GPU.
+        prompt: what a causal model is asked with: 'translategemma' for one that was tuned to that prompt; 'examples'
+            for one that was not (Brown et al. 2020, "Language Models are Few-Shot Learners"): some pairs, then the
+            text, and the answer ends with its line.
+        examples: (English, Spanish), for the prompt 'examples'; turned round for the other direction.
+
+    Raises:
+        ValueError: for the prompt 'examples' without examples, or another prompt with them; for a causal model that
+            does not know the control tokens.
+        OSError: where the folder holds no such model.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+    if bool(examples) != (prompt == "examples"):
+        raise ValueError(
+            f"prompt {prompt!r} with {len(examples)} examples: give examples to the prompt 'examples' only"
+        )
+    config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    model = kind.from_pretrained(str(folder), local_files_only=True, use_safetensors=True, dtype=getattr(torch, dtype))
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    if not config.is_encoder_decoder and "<bos>" not in tokenizer.get_vocab():
+        raise ValueError(f"{folder} has no token <bos>: the prompts are written for models of the Gemma family")
+    return Translator(model.to(device).eval(), tokenizer, prompt=prompt, examples=examples)
+
+
+def _render_examples(text: str, source: str, target: str, examples: Sequence[tuple[str, str]]) -> str:
+    def line(code: str, content: str) -> str:
+        return f"{_NAMES[code]}: {' '.join(content.split())}".rstrip()
+
+    blocks = []
+    for english, spanish in examples:
+        sides = {"en": english, "es": spanish}
+        blocks.append(f"{line(source, sides[source])}\n{line(target, sides[target])}\n\n")
+    return f"<bos>{''.join(blocks)}{line(source, text)}\n{line(target, '')}"
+
+
+def _batches(lengths: dict[int, int], batch_size: int) -> Iterator[list[int]]:
+    """Numbers of texts, the longest first: what does not fit into memory fails at once, and not at the end."""
+    order = sorted(lengths, key=lambda i: (-lengths[i], i))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
