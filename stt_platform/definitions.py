@@ -2,16 +2,26 @@
 
 import dagster as dg
 
+from stt_platform.defs.adapters import translation
 from stt_platform.defs.evaluation import assets as evaluation_assets
+from stt_platform.defs.glossary import assets as glossary_assets
 from stt_platform.defs.platform import Platform
+from stt_platform.defs.scripture import assets as scripture_assets
+from stt_platform.defs.scripture import back_translations
+from stt_platform.defs.scripture import jobs as scripture_jobs
 from stt_platform.defs.sermons import assets as sermon_assets
 from stt_platform.defs.sermons import funnel, jobs, sensors, split
 from stt_platform.executor import gpu_serialized_executor
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([sermon_assets, split, funnel, evaluation_assets]),
-    jobs=[jobs.sermon_stages, jobs.after_sermons],
-    sensors=[sensors.inbox, sensors.new_sermons],
+    assets=dg.load_assets_from_modules(
+        [
+            *(sermon_assets, split, funnel, evaluation_assets),
+            *(scripture_assets, back_translations, glossary_assets, translation),
+        ]
+    ),
+    jobs=[jobs.sermon_stages, jobs.after_sermons, scripture_jobs.corpus],
+    sensors=[sensors.inbox, sensors.new_sermons, scripture_jobs.new_texts],
     resources={"platform": Platform()},
     executor=gpu_serialized_executor,
 )

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,3 +85,17 @@ def copy_atomically(source: Path, target: Path) -> str:
             digest.update(block)
             writer.write(block)
     return digest.hexdigest()
+
+
+def link_atomically(source: Path, target: Path) -> None:
+    """Give a finished file another name, without a second copy where the file system allows it.
+
+    Whoever opens `target` sees the old file or the new one; it must not be written to.
+    """
+    if target.exists() and target.samefile(source):
+        return
+    with atomic_path(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)

@@ -219,6 +219,86 @@ class SplitSettings(_Section):
         return self
 
 
+class ScriptureSettings(_Section):
+    """Which Bible texts are used, and when two verses count as a pair."""
+
+    folders: tuple[str, ...] = Field(
+        (),
+        description="further folders with Bible texts; `STT_HOME/scripture/texts` and installed SWORD modules always count",
+    )
+    fetch: bool = Field(
+        True,
+        description="whether texts that are missing and come as a package of Debian are downloaded (ours); without a "
+        "network, what is there is used",
+    )
+    max_length_z: float = Field(
+        5.0, gt=0, description="standard deviations by which the lengths of the sides may miss their usual ratio (ours)"
+    )
+    max_verses: int = Field(4, ge=1, description="verses on one side of a pair (ours)")
+    test_share: float = Field(0.10, gt=0, lt=0.5, description="share of segments held out (seed, phase 4b)")
+    seed: int = Field(42, description="changes which segments are held out, and every other draw (ours)")
+
+
+class GlossarySettings(_Section):
+    """Terms, whether scripture bears them out, and hints."""
+
+    file: str = Field("", description="another glossary than `data/reference/glossary.csv`; same columns")
+    min_rate: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="share of the verses with the English term below which its Spanish is called weak (ours)",
+    )
+    hint_form: Literal["appended", "inline", "prompt"] = Field(
+        "appended",
+        description="how TranslateGemma is given terms: after the text (seed, phase 4b), tagged inside it (Dinu et "
+        "al. 2019), or in the instruction. MarianMT always learns the tags",
+    )
+    hint_share: float = Field(
+        0.4,
+        ge=0,
+        le=1,
+        description="share of the verses that carry hints (seed: all that can; ours, after published work)",
+    )
+    max_hints: int = Field(4, ge=1, description="hints of one example (ours)")
+
+
+class BackTranslationSettings(_Section):
+    """English made from Spanish verses by the base translator."""
+
+    model: str = Field(
+        "translategemma-4b", description="name in the model registry (seed, phase 4c: base TranslateGemma)"
+    )
+    device: Literal["cpu", "cuda"] = Field("cuda", description="where it runs (seed: cuda)")
+    verses: int = Field(0, ge=0, description="how many verses of the training side; 0: all of them (seed, phase 4c)")
+    batch_size: int = Field(16, ge=1, description="verses at once (seed, phase 4c)")
+    max_new_tokens: int = Field(256, ge=8, description="tokens of one answer (seed, phase 4c)")
+    min_chrf: float = Field(
+        35.0, ge=0, le=100, description="chrF with the English that people wrote, below which it is set aside (ours)"
+    )
+
+
+class TranslationSettings(_Section):
+    """What the translator learns from."""
+
+    prompt: Literal["translategemma", "marian"] = Field(
+        "translategemma", description="for which model the examples are written (seed, phase 5: TranslateGemma)"
+    )
+    modernise_spelling: bool = Field(
+        True, description="whether á, ó, fué, dió of 1909 become a, o, fue, dio in what is learned (ours)"
+    )
+    dev_share: float = Field(
+        0.02, ge=0, lt=0.5, description="share of the training side that is kept for early stopping (ours)"
+    )
+    weights: dict[str, float] = Field(
+        {},
+        description="by kind of example (verse, multi_reference, term, term_sentence, back_translation); others count 1",
+    )
+    control_segments: int = Field(
+        300, ge=0, description="held-out verses that are asked without, with, and with random hints (ours, after WMT)"
+    )
+
+
 class InboxSettings(_Section):
     """Picking up files from `STT_HOME/inbox`."""
 
@@ -267,6 +347,10 @@ class Settings(BaseSettings):
     agreement: AgreementSettings = AgreementSettings()
     channel: ChannelSettings = ChannelSettings()
     split: SplitSettings = SplitSettings()
+    scripture: ScriptureSettings = ScriptureSettings()
+    glossary: GlossarySettings = GlossarySettings()
+    back_translation: BackTranslationSettings = BackTranslationSettings()
+    translation: TranslationSettings = TranslationSettings()
     inbox: InboxSettings = InboxSettings()
     ui: UiSettings = UiSettings()
 

@@ -67,10 +67,13 @@ def ingest(paths: tuple[Path, ...], title: str | None, speaker: str | None, date
 @click.option("--through", metavar="ASSET", help="Stop after this stage (default: all of them).")
 @click.option("--sermon", "sermons", multiple=True, metavar="KEY", help="Only this sermon; may be given again.")
 def run(through: str | None, sermons: tuple[str, ...]) -> None:
-    """Run what is out of date: every stage of every sermon that is missing, or whose input or settings changed."""
-    from stt_platform.cli.running import run_sermons
+    """Run what is out of date: every stage that is missing, or whose input or settings changed.
 
-    sys.exit(run_sermons(home(), load_settings(), console, through=through, sermons=sermons))
+    That is all stages of all sermons, and the scripture corpus once there are texts in STT_HOME/scripture/texts.
+    """
+    from stt_platform.cli.running import run_what_is_due
+
+    sys.exit(run_what_is_due(home(), load_settings(), console, through=through, sermons=sermons))
 
 
 @main.command()

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stt_platform import batch
+from stt_platform.cli.corpus import corpus_is_wanted, run_corpus
 from stt_platform.definitions import defs
+from stt_platform.defs.corpus import CORPUS_STAGES
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.sermons.fingerprint import over_all_fingerprint
 from stt_platform.defs.sermons.stage import SERMON_STAGES
@@ -23,6 +25,28 @@ _OVER_ALL = ("sermon_split", "references", "sound_funnel")
 _FINGERPRINT = "over_all.sha256"
 # Settings of these sections say where and when, not what comes out.
 _NOT_DECIDING = ("STT_UI__", "STT_INBOX__", "STT_CHANNEL__", "STT_HOME", "STT_LOCK_DIR", "STT_SENSORS", "STT_TEST_DATA")
+
+
+def run_what_is_due(
+    home: Path, settings: Settings, console: Console, *, through: str | None = None, sermons: tuple[str, ...] = ()
+) -> int:
+    """Bring everything up to date, or what `through` names; returns the exit code (1 when a run failed).
+
+    The scripture corpus comes along by itself once there are texts in `STT_HOME/scripture/texts`.
+    """
+    if through in CORPUS_STAGES:
+        if sermons:
+            raise click.ClickException(f"--sermon: {through} is not made for each sermon; leave --sermon out")
+        with open_instance(home) as instance:
+            code = run_corpus(home, settings, instance, console, through=through)
+        MetadataStore(home).refresh_catalog()
+        return code
+    code = run_sermons(home, settings, console, through=through, sermons=sermons)
+    if through is None and not sermons and corpus_is_wanted(home):
+        with open_instance(home) as instance:
+            code = max(code, run_corpus(home, settings, instance, console))
+        MetadataStore(home).refresh_catalog()
+    return code
 
 
 def run_sermons(
@@ -77,7 +101,7 @@ def _over_all_is_due(home: Path, settings: Settings) -> bool:
 
 
 def _check(through: str | None, sermons: tuple[str, ...], known: dict) -> None:
-    choices = [*SERMON_STAGES, *_OVER_ALL]
+    choices = [*SERMON_STAGES, *_OVER_ALL, *CORPUS_STAGES]
     if through is not None and through not in choices:
         raise click.ClickException(f"--through {through!r}: there is no such asset; choose one of {', '.join(choices)}")
     for sermon in sermons:

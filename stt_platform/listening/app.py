@@ -1,4 +1,4 @@
-"""The web application of the listening page: two pages, their data, the sound and its pictures.
+"""The web application of the platform's own pages: sermons with their sound, verse pairs, and the glossary.
 
 It only reads, it answers this machine only, and nothing from an address becomes a path unchecked.
 """
@@ -24,6 +24,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.listening.pictures import overview_picture, window_picture
+from stt_platform.listening.scripture_data import (
+    NoSuchPlace,
+    Place,
+    chapter_view,
+    glossary_terms,
+    place_of,
+    scripture_counts,
+    scripture_overview,
+)
 from stt_platform.listening.sermon_data import (
     ORIGINAL_VIEW,
     Sound,
@@ -127,6 +136,27 @@ def create_app(home: Path) -> Starlette:
     def list_page(request: Request) -> Response:
         return _page("sermons.html")
 
+    def scripture_page(request: Request) -> Response:
+        _place(home, request)
+        return _page("scripture.html")
+
+    def scripture(request: Request) -> Response:
+        place = _place(home, request)
+        return JSONResponse({"overview": place and scripture_overview(home, place)}, headers=_ASKED_AGAIN)
+
+    def chapter(request: Request) -> Response:
+        place = _place(home, request)
+        return JSONResponse({"chapter": place and chapter_view(home, place)}, headers=_ASKED_AGAIN)
+
+    def counts(request: Request) -> Response:
+        return JSONResponse(scripture_counts(home), headers=_ASKED_AGAIN)
+
+    def glossary_page(request: Request) -> Response:
+        return _page("glossary.html")
+
+    def glossary(request: Request) -> Response:
+        return JSONResponse({"terms": glossary_terms(home)}, headers=_ASKED_AGAIN)
+
     return Starlette(
         routes=[
             Route("/", list_page),
@@ -135,6 +165,12 @@ def create_app(home: Path) -> Starlette:
             Route("/api/sermon/{sermon}", sermon),
             Route("/api/funnel", funnel_of_all),
             Route("/api/funnel/{sermon}", funnel),
+            Route("/scripture", scripture_page),
+            Route("/glossary", glossary_page),
+            Route("/api/scripture", scripture),
+            Route("/api/scripture/chapter", chapter),
+            Route("/api/scripture/counts", counts),
+            Route("/api/glossary", glossary),
             Route("/audio/{sermon}", audio),
             Route("/spectrogram/{sermon}.png", window),
             Route("/overview/{sermon}.png", overview),
@@ -176,6 +212,13 @@ def serve(home: Path, host: str = "127.0.0.1", port: int = 3001, announce: Calla
 
 def _page(name: str) -> HTMLResponse:
     return HTMLResponse((_PAGES / name).read_text(encoding="utf-8"), headers=_ASKED_AGAIN)
+
+
+def _place(home: Path, request: Request) -> Place | None:
+    try:
+        return place_of(home, request.query_params)
+    except NoSuchPlace as error:
+        raise HTTPException(HTTPStatus.NOT_FOUND, str(error)) from None
 
 
 def _sermon_of(request: Request) -> str:

@@ -1,9 +1,11 @@
 """Choices that flow back from a measurement: recorded settings, and no edges of the lineage."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stt_platform.files import write_atomically
 from stt_platform.settings import PlatformError
 
 VIEWS = {"original": "standard_audio", "enhanced": "enhanced_audio"}
@@ -41,3 +43,35 @@ def training_view(home: Path, setting: str) -> ViewChoice:
             f'{path} does not name a view ({error}): want {{"view": "original"}} or {{"view": "enhanced"}}. '
             "Correct it, or delete it"
         ) from error
+
+
+def frozen_segments(home: Path) -> dict[str, str]:
+    """The side of every aligned segment that was in a training set once; it may not change any more."""
+    try:
+        return json.loads(_frozen_segments(home).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise PlatformError(
+            f"{_frozen_segments(home)} cannot be read: {error}. It says which verses a model may have learned from. Restore it "
+            "from a backup, or delete it if no model was trained yet"
+        ) from error
+
+
+def freeze_segments(home: Path, sides: Mapping[str, str]) -> None:
+    """Record the sides of segments before they are trained on.
+
+    Raises `PlatformError` where one that a model may have learned from would examine now.
+    """
+    frozen = frozen_segments(home)
+    if moved := sorted(name for name, side in frozen.items() if side == "train" and sides.get(name) == "test"):
+        raise PlatformError(
+            f"{len(moved)} segments, the first {moved[0]}, were trained on and are in the test now: make scripture_split anew"
+        )
+    merged = {**frozen, **sides}
+    if merged != frozen:
+        write_atomically(_frozen_segments(home), json.dumps(merged, indent=0, sort_keys=True).encode())
+
+
+def _frozen_segments(home: Path) -> Path:
+    return home / "splits" / "frozen_segments.json"

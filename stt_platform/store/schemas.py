@@ -13,6 +13,8 @@ from stt_platform.audio.classify import LABELS as SOUND_LABELS
 
 STATUSES = ("accepted", "rejected")
 CONSENSUS = ("reliable", "unsure", "rejected")
+PAIR_STATUSES = ("accepted", "quarantined")
+SCRIPTURE_SPLITS = ("train", "test", "excluded")
 SPLITS = ("train", "dev", "test", "final")
 
 
@@ -41,6 +43,9 @@ _TEXT, _FLAG = pa.string(), pa.bool_()
 _INT16, _INT32, _INT64, _FLOAT = pa.int16(), pa.int32(), pa.int64(), pa.float64()
 
 _WORD = pa.struct(_required(word=_TEXT, start_sample=_INT64, end_sample=_INT64, probability=_FLOAT))
+_TEXTS, _REFS = (pa.list_(pa.field("element", kind, nullable=False)) for kind in (_TEXT, _INT32))
+_HINT = pa.struct(_required(en=_TEXT, es=_TEXT))
+_HINTS = pa.list_(pa.field("element", _HINT, nullable=False))
 _WORDS = pa.list_(pa.field("element", _WORD, nullable=False))
 
 _DEFINITIONS = (
@@ -226,6 +231,105 @@ _DEFINITIONS = (
             ]
         ),
     ),
+    Table(
+        "scripture_texts",
+        "Which Bible texts there are, where each comes from and what it may be used for; sources that were found and "
+        "not used, and known texts that are missing, with what would add them. Written by `scripture_texts`.",
+        pa.schema(
+            [
+                *_required(text_id=_TEXT, language=_TEXT, title=_TEXT, licence=_TEXT, attribution=_TEXT, source=_TEXT),
+                *_required(verses=_INT32, titles=_INT32, subscriptions=_INT32, blank=_INT32, status=_TEXT),
+                *_optional(reason=_TEXT),
+            ]
+        ),
+        {"status": ("used", "not used", "missing")},
+    ),
+    Table(
+        "scripture_verses",
+        "The cleaned rows of every text, by BBCCCVVV: verses, psalm titles (verse 0) and epistle subscriptions. `removed` is "
+        "what cleaning took out. Written by `scripture_texts`.",
+        pa.schema(_required(text_id=_TEXT, ref=_INT32, kind=_TEXT, text=_TEXT, removed=_TEXTS)),
+        {"kind": ("verse", "title", "subscription", "blank")},
+    ),
+    Table(
+        "versification",
+        "Where two texts number their verses differently, a row for each segment, refs as BBCCCVVV and as people "
+        "write them. `alarm` says in what a row disagrees with the table that is known, NULL where it does not. "
+        "Written by `verse_pairs`.",
+        pa.schema(
+            [
+                *_required(en_source=_TEXT, es_source=_TEXT, en_refs=_REFS, es_refs=_REFS, english=_TEXT),
+                *_required(spanish=_TEXT, kind=_TEXT, note=_TEXT),
+                *_optional(alarm=_TEXT),
+            ]
+        ),
+    ),
+    Table(
+        "aligned_pairs",
+        "What says the same in two texts, with the verdict of the filters. A segment is named after its Spanish text "
+        "and shared by all English versions; refs are BBCCCVVV. Written by `verse_pairs`.",
+        pa.schema(
+            [
+                *_required(pair_id=_TEXT, segment_id=_TEXT, en_source=_TEXT, es_source=_TEXT),
+                *_required(
+                    en_refs=_REFS, es_refs=_REFS, en=_TEXT, es=_TEXT, genre=_TEXT, testament=_TEXT, status=_TEXT
+                ),
+                *_optional(reason=_TEXT),
+            ]
+        ),
+        {"status": PAIR_STATUSES},
+    ),
+    Table(
+        "scripture_splits",
+        "On which side each aligned segment is. What must stay together (parallel passages, equal texts) has one "
+        "`group_id`; `reason` says why it lies with others. Written by `scripture_split`.",
+        pa.schema([*_required(segment_id=_TEXT, group_id=_TEXT, split=_TEXT), *_optional(reason=_TEXT)]),
+        {"split": SCRIPTURE_SPLITS},
+    ),
+    Table(
+        "glossary",
+        "Each sense of each term, and how often its Spanish stands in the verses where its English stands: `n` "
+        "pairs, `rate` of them with this sense's Spanish, `any_rate` with that of any sense that can be meant, "
+        "`chance` the share of all other pairs. Written by `glossary`.",
+        pa.schema(
+            [
+                *_required(term_id=_TEXT, en=_TEXT, es=_TEXT, sense=_TEXT, scope=_TEXT, pos=_TEXT, domain=_TEXT),
+                *_required(note=_TEXT, source=_TEXT, n=_INT32, hits=_INT32, lemma_hits=_INT32, any_hits=_INT32),
+                *_optional(rate=_FLOAT, lemma_rate=_FLOAT, any_rate=_FLOAT, chance=_FLOAT),
+                *_required(forbidden=_INT32, attested=_REFS, missed=_REFS, status=_TEXT),
+                *_optional(reason=_TEXT),
+            ]
+        ),
+        {"status": ("attested", "weak", "unattested", "not in text")},
+    ),
+    Table(
+        "back_translations",
+        "English that a model made from Spanish verses of the training side; `chrf` is its agreement with the English that "
+        "people wrote. Written by `back_translations`.",
+        pa.schema(
+            [
+                *_required(segment_id=_TEXT, es=_TEXT, en=_TEXT, system=_TEXT),
+                *_optional(chrf=_FLOAT),
+                *_required(status=_TEXT),
+                *_optional(reason=_TEXT),
+            ]
+        ),
+        {"status": PAIR_STATUSES},
+    ),
+    Table(
+        "training_examples",
+        "What a model learns from or is examined on, one part for each set. `weight` is for sampling: copies of one "
+        "target share the weight of one. Written by `translation_training_set`.",
+        pa.schema(
+            [
+                *_required(set=_TEXT, example_id=_TEXT, source_kind=_TEXT),
+                *_optional(segment_id=_TEXT),
+                *_required(split=_TEXT, source=_TEXT, target=_TEXT, hints=_HINTS, weight=_FLOAT),
+                *_optional(prompt=_TEXT, completion=_TEXT),
+            ]
+        ),
+        {"split": ("train", "dev", "test")},
+    ),
 )
 
 TABLES: Mapping[str, Table] = {table.name: table for table in _DEFINITIONS}
@@ -292,6 +396,11 @@ VIEWS: Mapping[str, str] = {
             ) = 1
         ) AS best ON best.sermon = speech.sermon AND best.chunk_id = speech.chunk_id
         LEFT JOIN consensus ON consensus.sermon = speech.sermon AND consensus.chunk_id = speech.chunk_id
+    """,
+    "verse_pairs": """
+        SELECT pairs.pair_id, pairs.segment_id, pairs.en_source, pairs.es_source, pairs.en_refs, pairs.es_refs,
+               pairs.en, pairs.es, pairs.genre, pairs.testament, splits.split, pairs.status, pairs.reason
+        FROM aligned_pairs AS pairs LEFT JOIN scripture_splits AS splits ON splits.segment_id = pairs.segment_id
     """,
     # Where the sound of every sermon went, in samples at 16 kHz: the rows of a sermon add up to its length.
     "funnel": f"""

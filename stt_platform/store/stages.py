@@ -1,7 +1,7 @@
-"""Outputs of the stages of a sermon, named by what they were made from.
+"""Outputs of stages, named by what they were made from. A stage belongs to a sermon or to the corpus.
 
-`sermons/<sermon>/<stage>/<key>/` holds the files of one output, `stage.json` among them; `current.json` beside it
-points at the one in use. The key is a hash of the stage's code version, its parameters and the digests of its
+`sermons/<sermon>/<stage>/<key>/` or `corpus/<stage>/<key>/` holds the files of one output, `stage.json` among them;
+`current.json` beside it points at the one in use. The key is a hash of the stage's code version, its parameters and the digests of its
 inputs: the same key means there is nothing to do. The folder is made under a temporary name and renamed when it is
 whole, so a process killed at any moment leaves the old output or the new one.
 """
@@ -16,6 +16,9 @@ from typing import Any
 
 from stt_platform.files import fsync_file, fsync_folder, one_at_a_time, sha256_of, temporary_name, write_atomically
 from stt_platform.store.metadata import MetadataStore
+
+CORPUS = "corpus"
+"""Owner of what is made once and not for each sermon: scripture, glossary, training sets. No sermon's key is so short."""
 
 _MANIFEST = "stage.json"
 
@@ -36,9 +39,12 @@ class StageResult:
 
 @dataclass(frozen=True)
 class StageOutput:
-    """A finished output on disk. `digest` covers its files and its verdict: what the next stage's key is made of."""
+    """A finished output on disk, of the sermon `owner` or of `CORPUS`.
 
-    sermon: str
+    `digest` covers its files and its verdict: what the next stage's key is made of.
+    """
+
+    owner: str
     stage: str
     key: str
     digest: str
@@ -66,41 +72,45 @@ def stage_key(stage: str, version: str, parameters: Mapping[str, Any], inputs: M
     return hashlib.sha256(json.dumps(recipe, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def stage_folder(home: Path, sermon: str, stage: str) -> Path:
-    """Where the outputs of one stage of one sermon lie."""
-    return home / "sermons" / sermon / stage
+def stage_folder(home: Path, owner: str, stage: str) -> Path:
+    """Where the outputs of one stage of one owner lie."""
+    return _owner_folder(home, owner) / stage
 
 
-def current_output(home: Path, sermon: str, stage: str) -> StageOutput | None:
+def _owner_folder(home: Path, owner: str) -> Path:
+    return home / CORPUS if owner == CORPUS else home / "sermons" / owner
+
+
+def current_output(home: Path, owner: str, stage: str) -> StageOutput | None:
     """The output in use, or None when the stage has not run or its folder is gone."""
-    folder = stage_folder(home, sermon, stage)
+    folder = stage_folder(home, owner, stage)
     try:
         pointer = json.loads((folder / "current.json").read_text(encoding="utf-8"))
-        return _load(folder / pointer["folder"], sermon, stage)
+        return _load(folder / pointer["folder"], owner, stage)
     except FileNotFoundError:
         return None
 
 
-def current_stage(home: Path, sermon: str, stage: str) -> Path | None:
+def current_stage(home: Path, owner: str, stage: str) -> Path | None:
     """The folder of the output in use, or None."""
-    output = current_output(home, sermon, stage)
+    output = current_output(home, owner, stage)
     return output.folder if output else None
 
 
 def build_stage(
-    store: MetadataStore, sermon: str, stage: str, key: str, make: Callable[[Path], StageResult]
+    store: MetadataStore, owner: str, stage: str, key: str, make: Callable[[Path], StageResult]
 ) -> StageOutput:
     """Return the output for `key`, calling `make(folder)` only when there is none.
 
     `make` writes its files into the folder it is given. Two processes that want the same output take turns, and the
     second finds it made. The rows of its tables are published when they differ from what the tables hold.
     """
-    folder = stage_folder(store.home, sermon, stage)
+    folder = stage_folder(store.home, owner, stage)
     with one_at_a_time(folder / ".lock"):
-        output = _usable(folder / key[:32], sermon, stage, key)
+        output = _usable(folder / key[:32], owner, stage, key)
         if output is None:
             _remove_leftovers(folder)
-            output = _make(store, folder, sermon, stage, key, make)
+            output = _make(store, folder, owner, stage, key, make)
         _publish(store, output)
         _point_at(folder, output)
         _prune(folder, keep=output.folder.name)
@@ -108,7 +118,7 @@ def build_stage(
 
 
 def _make(
-    store: MetadataStore, folder: Path, sermon: str, stage: str, key: str, make: Callable[[Path], StageResult]
+    store: MetadataStore, folder: Path, owner: str, stage: str, key: str, make: Callable[[Path], StageResult]
 ) -> StageOutput:
     final = folder / key[:32]
     work = temporary_name(final)
@@ -141,13 +151,13 @@ def _make(
         fsync_folder(folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return _load(final, sermon, stage)
+    return _load(final, owner, stage)
 
 
-def _load(folder: Path, sermon: str, stage: str, reused: bool = False) -> StageOutput:
+def _load(folder: Path, owner: str, stage: str, reused: bool = False) -> StageOutput:
     manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
     return StageOutput(
-        sermon=sermon,
+        owner=owner,
         stage=stage,
         key=manifest["key"],
         digest=manifest["digest"],
@@ -162,10 +172,10 @@ def _load(folder: Path, sermon: str, stage: str, reused: bool = False) -> StageO
     )
 
 
-def _usable(folder: Path, sermon: str, stage: str, key: str) -> StageOutput | None:
+def _usable(folder: Path, owner: str, stage: str, key: str) -> StageOutput | None:
     """The output in `folder` if it serves `key`, else None."""
     try:
-        output = _load(folder, sermon, stage, reused=True)
+        output = _load(folder, owner, stage, reused=True)
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     return output if output.serves(key) else None
@@ -173,19 +183,21 @@ def _usable(folder: Path, sermon: str, stage: str, key: str) -> StageOutput | No
 
 def _publish(store: MetadataStore, output: StageOutput) -> None:
     for table in output.tables:
-        store.publish_file(table, output.sermon, output.folder / f"{table}.parquet")
+        store.publish_file(table, output.owner, output.folder / f"{table}.parquet")
+    if output.owner == CORPUS:
+        return
     # One fragment for all stages of a sermon, so that a question about a thousand sermons opens a thousand files.
-    sermon_folder = store.home / "sermons" / output.sermon
-    with one_at_a_time(sermon_folder / ".lock"):
-        stages = sorted(path.parent.name for path in sermon_folder.glob("*/current.json"))
-        outputs = {stage: current_output(store.home, output.sermon, stage) for stage in stages}
+    folder = _owner_folder(store.home, output.owner)
+    with one_at_a_time(folder / ".lock"):
+        stages = sorted(path.parent.name for path in folder.glob("*/current.json"))
+        outputs = {stage: current_output(store.home, output.owner, stage) for stage in stages}
         outputs[output.stage] = output
-        store.write("stage_results", output.sermon, [_verdict(found) for found in outputs.values() if found])
+        store.write("stage_results", output.owner, [_verdict(found) for found in outputs.values() if found])
 
 
 def _verdict(output: StageOutput) -> dict[str, Any]:
     return {
-        "sermon": output.sermon,
+        "sermon": output.owner,
         "stage": output.stage,
         "status": output.status,
         "reason": output.reason,

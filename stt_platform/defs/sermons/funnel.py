@@ -1,6 +1,5 @@
 """What was left of everything that came in: the asset `sound_funnel`, and the funnel of one sermon in the UI."""
 
-import base64
 from collections.abc import Sequence
 
 import dagster as dg
@@ -9,13 +8,13 @@ from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.funnel import FunnelStep
 from stt_platform.audio.funnel_picture import funnel_picture
 from stt_platform.defs.platform import OWNERS, Platform
+from stt_platform.defs.shown import embedded
 from stt_platform.store.funnel import read_funnel
 
 
 def shown_funnel(steps: Sequence[FunnelStep], title: str) -> dg.MarkdownMetadataValue:
     """The funnel as a picture for the web UI."""
-    picture = base64.b64encode(funnel_picture(steps, title=title)).decode()
-    return dg.MetadataValue.md(f"![how much sound was left after every gate](data:image/png;base64,{picture})")
+    return embedded(funnel_picture(steps, title=title), "how much sound was left after every gate")
 
 
 @dg.asset(group_name="sermons", kinds={"table"}, owners=OWNERS, deps=["consensus"])

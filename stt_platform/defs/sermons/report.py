@@ -1,6 +1,5 @@
 """What people see of a stage in the UI: the verdict, numbers that plot over sermons, a picture, the first rows."""
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from stt_platform.audio.overview import Overview
 from stt_platform.audio.pictures import ChunkMark, Span, sermon_picture
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.sermons.funnel import shown_funnel
+from stt_platform.defs.shown import embedded, table
 from stt_platform.files import write_atomically
 from stt_platform.listening.addresses import sermon_address
 from stt_platform.store.funnel import read_funnel
@@ -22,7 +22,6 @@ from stt_platform.store.stages import StageOutput, current_stage
 
 _WITH_FUNNEL = ("training_chunks", "consensus")
 _FIRST_ROWS = 10
-_TEXT_LENGTH = 120
 _CHUNK_MARKS = "select start_sample, end_sample, status, reason from chunks where sermon = ? order by start_sample"
 
 
@@ -31,31 +30,29 @@ def sermon_metadata(platform: Platform, output: StageOutput, timings_s: Mapping[
     metadata: dict[str, Any] = {"status": output.status, "reason": output.reason or "–"}
     picture = _picture(platform, output)
     if picture:
-        metadata["picture"] = dg.MetadataValue.md(
-            f"![waveform and spectrogram](data:image/png;base64,{base64.b64encode(picture).decode()})"
-        )
+        metadata["picture"] = embedded(picture, "waveform and spectrogram")
     metadata |= {
-        "listen": dg.MetadataValue.url(sermon_address(output.sermon, platform.settings.ui.listening_port)),
+        "listen": dg.MetadataValue.url(sermon_address(output.owner, platform.settings.ui.listening_port)),
         "was already up to date": output.reused,
         **{name.replace("_", " "): value for name, value in output.facts.items()},
         **{f"{name} (s)": round(seconds, 3) for name, seconds in timings_s.items()},
     }
     if output.stage in _WITH_FUNNEL:
-        steps = read_funnel(platform.store, output.sermon)
+        steps = read_funnel(platform.store, output.owner)
         if steps[0].samples_in:
-            metadata["funnel"] = shown_funnel(steps, output.sermon)
-    for table in output.tables:
-        rows = platform.store.read(table, output.sermon)
+            metadata["funnel"] = shown_funnel(steps, output.owner)
+    for name in output.tables:
+        rows = platform.store.read(name, output.owner)
         metadata["dagster/partition_row_count"] = rows.num_rows
-        metadata[f"first rows of {table}"] = _preview(rows.slice(0, _FIRST_ROWS).to_pylist())
+        metadata[f"first rows of {name}"] = table(rows.slice(0, _FIRST_ROWS).to_pylist())
     return metadata
 
 
 def _picture(platform: Platform, output: StageOutput) -> bytes | None:
     for stage in ("standard_audio", "recording"):
-        folder = current_stage(platform.home, output.sermon, stage)
+        folder = current_stage(platform.home, output.owner, stage)
         if folder and (folder / "overview.npz").exists():
-            rows = platform.store.query(_CHUNK_MARKS, [output.sermon]).to_pylist()
+            rows = platform.store.query(_CHUNK_MARKS, [output.owner]).to_pylist()
             marks = [
                 ChunkMark(
                     row["start_sample"] / SAMPLE_RATE_HZ,
@@ -65,9 +62,9 @@ def _picture(platform: Platform, output: StageOutput) -> bytes | None:
                 )
                 for row in rows
             ]
-            sounds = _spans(platform, output.sermon, "segments", "label")
-            turns = _spans(platform, output.sermon, "speaker_turns", "speaker")
-            return _drawn_once(folder / "overview.npz", marks, sounds, turns, title=output.sermon)
+            sounds = _spans(platform, output.owner, "segments", "label")
+            turns = _spans(platform, output.owner, "speaker_turns", "speaker")
+            return _drawn_once(folder / "overview.npz", marks, sounds, turns, title=output.owner)
     return None
 
 
@@ -92,28 +89,3 @@ def _spans(platform: Platform, sermon: str, table: str, name: str) -> list[Span]
     except FileNotFoundError:
         return []
     return [Span(row["start_sample"] / SAMPLE_RATE_HZ, row["end_sample"] / SAMPLE_RATE_HZ, row[name]) for row in rows]
-
-
-def _preview(rows: list[dict[str, Any]]) -> dg.TableMetadataValue | str:
-    if not rows:
-        return "no rows"
-    records = [
-        dg.TableRecord({name: _cell(value) for name, value in row.items() if not isinstance(value, list)})
-        for row in rows
-    ]
-    columns = [dg.TableColumn(name, _type(records, name)) for name in records[0].data]
-    return dg.MetadataValue.table(records, dg.TableSchema(columns))
-
-
-def _cell(value: Any) -> str | int | float | bool | None:
-    if isinstance(value, float):
-        return round(value, 3)
-    if isinstance(value, str) and len(value) > _TEXT_LENGTH:
-        return value[: _TEXT_LENGTH - 1] + "…"
-    return value
-
-
-def _type(records: list[dg.TableRecord], name: str) -> str:
-    kinds = {bool: "bool", int: "int", float: "float"}
-    values = [record.data[name] for record in records if record.data[name] is not None]
-    return kinds.get(type(values[0]), "string") if values else "string"

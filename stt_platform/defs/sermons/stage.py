@@ -5,9 +5,8 @@ of what is out of date needs no run: it compares hashes of recipes (`store/stage
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,10 @@ from stt_platform.audio.diarize_pyannote import PipelineUnavailable
 from stt_platform.defs.platform import OWNERS, Platform
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.report import sermon_metadata
-from stt_platform.files import write_atomically
-from stt_platform.gpu import CPU, device_name, hold_device
+from stt_platform.defs.work import Work, device_pool
 from stt_platform.models.registry import ModelMissing
-from stt_platform.settings import PlatformError, Settings, SettingsError, load_settings
+from stt_platform.settings import PlatformError, Settings
 from stt_platform.store.intake import Registration, registration
-from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import (
     StageOutput,
     StageResult,
@@ -34,7 +31,6 @@ from stt_platform.store.stages import (
     stage_key,
 )
 
-_PROGRESS_EVERY_S = 1.0
 _FOR_THE_USER = (PlatformError, ModelMissing, SeparatorUnavailable, PipelineUnavailable)
 
 
@@ -51,24 +47,15 @@ class SermonContext:
         return self.registration.sermon
 
 
-@dataclass
-class StageWork:
-    """What a recipe works with. `folder` takes its files; `inputs` are the outputs it was declared to need."""
+@dataclass(kw_only=True)
+class StageWork(Work):
+    """What the recipe of a sermon works with."""
 
-    store: MetadataStore
-    settings: Settings
     registration: Registration
-    stage: str
-    key: str
-    inputs: Mapping[str, StageOutput]
-    folder: Path
-    log: Callable[[str], None]
-    timings_s: dict[str, float] = field(default_factory=dict)
-    _progress_at: float = 0.0
 
     @property
     def sermon(self) -> str:
-        return self.registration.sermon
+        return self.owner
 
     @cached_property
     def original(self) -> Path:
@@ -83,27 +70,6 @@ class StageWork:
     def path_in_home(self) -> str:
         """Where `folder` will lie once it is whole, relative to `STT_HOME`."""
         return f"sermons/{self.sermon}/{self.stage}/{self.key[:32]}"
-
-    def progress(self, done: float, total: float | None, unit: str = "s") -> None:
-        """Say how far a long stage has come; `stt run` and the listening page show it."""
-        now = time.monotonic()
-        if now - self._progress_at < _PROGRESS_EVERY_S:
-            return
-        self._progress_at = now
-        text = f"{done:.0f} of {total:.0f} {unit}" if total else f"{done:.0f} {unit}"
-        write_atomically(stage_folder(self.store.home, self.sermon, self.stage) / ".progress", text.encode())
-
-    @contextmanager
-    def device(self, kind: str) -> Iterator[None]:
-        """Hold the device ('cpu' or 'cuda') for as long as the body runs; waiting and holding times are recorded."""
-        name = device_name() if kind == "cuda" else CPU
-        holder = f"{self.stage} of {self.sermon}"
-        with hold_device(
-            name, holder=holder, on_wait=lambda who: self.log(f"waiting for {name}: held by {who}")
-        ) as lease:
-            yield
-        self.timings_s["waited for the device"] = lease.waited_s
-        self.timings_s["held the device"] = lease.held_s
 
 
 @dataclass(frozen=True)
@@ -186,12 +152,12 @@ def sermon_stage(
             kinds=kinds,
             owners=OWNERS,
             code_version=version,
-            pool="gpu" if _queues(on_device) else None,
+            pool=device_pool(on_device),
         )
         def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
             output, timings_s = run_stage(stage, platform, context.partition_key, context.log.info)
             if not output.accepted:
-                context.log.warning(f"{output.sermon} is rejected at {output.stage}: {output.reason}")
+                context.log.warning(f"{output.owner} is rejected at {output.stage}: {output.reason}")
             return dg.MaterializeResult(
                 metadata=sermon_metadata(platform, output, timings_s), data_version=dg.DataVersion(output.digest)
             )
@@ -199,14 +165,6 @@ def sermon_stage(
         return asset
 
     return make_asset
-
-
-def _queues(on_device: Callable[[Settings], bool]) -> bool:
-    try:
-        return on_device(load_settings())
-    except SettingsError:
-        # Whoever runs a stage is told what is wrong with the settings; the assets are to be seen all the same.
-        return True
 
 
 def run_stage(
@@ -234,7 +192,18 @@ def run_stage(
                 tables = {table: [] for table in stage.tables}
                 return StageResult("rejected", output.reason, tables=tables, gate=output.gate)
         return stage.recipe(
-            StageWork(store, settings, entry, stage.name, key, inputs, folder, log, timings_s=timings_s)
+            StageWork(
+                store=store,
+                settings=settings,
+                owner=sermon,
+                stage=stage.name,
+                key=key,
+                inputs=inputs,
+                folder=folder,
+                log=log,
+                timings_s=timings_s,
+                registration=entry,
+            )
         )
 
     started = time.monotonic()

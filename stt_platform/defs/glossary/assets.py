@@ -1,0 +1,108 @@
+"""The terms of the domain: held against scripture, and as examples to learn from."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stt_platform.defs.corpus import corpus_stage
+from stt_platform.defs.glossary import report
+from stt_platform.defs.work import Work
+from stt_platform.files import sha256_of
+from stt_platform.glossary.attestation import Attestation, attest
+from stt_platform.glossary.augment import term_examples
+from stt_platform.glossary.terms import BadGlossary, Glossary, Sense, read_glossary
+from stt_platform.scripture.pairs import ACCEPTED, main_target
+from stt_platform.settings import PlatformError, Settings, repository
+from stt_platform.store.scripture import read_pairs
+from stt_platform.store.stages import StageResult
+from stt_platform.training.corpus_lines import glossary_line
+
+GLOSSARY_FILE = "glossary.csv"
+"""The table in the output of `glossary`: what was read, whatever becomes of the original."""
+
+
+def _glossary_file(settings: Settings) -> Path:
+    named = settings.glossary.file
+    path = Path(named).expanduser() if named else repository() / "data" / "reference" / "glossary.csv"
+    if not path.is_file():
+        raise PlatformError(f"the glossary {path} is not there: restore it, or correct the setting `glossary.file`")
+    return path
+
+
+def _parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
+    return {"glossary": sha256_of(_glossary_file(settings)), "min_rate": settings.glossary.min_rate}
+
+
+def _read(path: Path) -> Glossary:
+    try:
+        return read_glossary(path)
+    except BadGlossary as error:
+        raise PlatformError(str(error)) from error
+
+
+@corpus_stage(
+    version="1",
+    group="glossary",
+    kinds={"table"},
+    upstream=("verse_pairs",),
+    tables=("glossary",),
+    parameters=_parameters,
+    metadata=report.glossary_metadata,
+)
+def glossary(work: Work) -> StageResult:
+    """The terms of the domain with their Spanish, and how often scripture bears them out.
+
+    Each sense of each term is looked for in the verse pairs: where the English stands, does the Spanish stand too? A term
+    that is weak or unattested is not wrong (RVR1909 is old), but a person should look at it. The table is
+    `data/reference/glossary.csv`; the setting `glossary.file` names another.
+    """
+    path = _glossary_file(work.settings)
+    terms = _read(path)
+    shutil.copyfile(path, work.folder / GLOSSARY_FILE)
+    rows = [row for row in read_pairs(work.inputs["verse_pairs"].folder) if row.status == ACCEPTED]
+    target = main_target(rows)
+    pairs = [(row.en_refs[0], row.en, row.es) for row in rows if row.es_source == target]
+    table = attest(terms, pairs, min_rate=work.settings.glossary.min_rate)
+    report.draw_attestation(work.folder, terms, table)
+    return StageResult(
+        facts={"terms": len(terms.terms), "senses": len(terms.senses), "verse pairs looked at": len(pairs)},
+        tables={"glossary": [_row(sense, found) for sense, found in zip(terms.senses, table, strict=True)]},
+    )
+
+
+def _row(sense: Sense, found: Attestation) -> dict[str, Any]:
+    return {
+        **asdict(found),
+        "scope": sense.scope_text,
+        "pos": sense.pos,
+        "domain": sense.domain,
+        "note": sense.note,
+        "source": sense.source,
+        "attested": list(found.attested),
+        "missed": list(found.missed),
+        "reason": found.reason or None,
+    }
+
+
+@corpus_stage(
+    version="1",
+    group="glossary",
+    kinds={"text"},
+    upstream=("glossary",),
+    published={"glossary_pairs.jsonl": "glossary/glossary_pairs.jsonl"},
+    metadata=report.pairs_metadata,
+)
+def glossary_pairs(work: Work) -> StageResult:
+    """Every term by itself and in sentences of a sermon, in both languages: short examples to learn from.
+
+    Written as `glossary_pairs.jsonl`.
+    """
+    examples = term_examples(_read(work.inputs["glossary"].folder / GLOSSARY_FILE))
+    with (work.folder / "glossary_pairs.jsonl").open("w", encoding="utf-8") as file:
+        for example in examples:
+            file.write(json.dumps(glossary_line(example), ensure_ascii=False) + "\n")
+    kinds = [example.kind for example in examples]
+    return StageResult(facts={"terms": kinds.count("term"), "sentences": kinds.count("term_sentence")})

@@ -1,0 +1,230 @@
+"""From Bible texts to verse pairs that are really pairs, and on which side each is."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from stt_platform.defs.corpus import corpus_stage
+from stt_platform.defs.scripture import checks, report
+from stt_platform.defs.scripture.folders import fetch_missing, own_folder, text_folders, texts_digest
+from stt_platform.defs.work import Work
+from stt_platform.files import sha256_of
+from stt_platform.scripture.filters import Limits
+from stt_platform.scripture.finding import Found, find_texts
+from stt_platform.scripture.known import known_texts
+from stt_platform.scripture.pairing import PairedTexts, pair_texts, verse_pairs_of
+from stt_platform.scripture.splitting import assert_apart, split_segments
+from stt_platform.scripture.versification import (
+    BadVersification,
+    Difference,
+    read_versification,
+    show_refs,
+    write_versification,
+)
+from stt_platform.settings import PlatformError, Settings
+from stt_platform.store.choices import frozen_segments
+from stt_platform.store.scripture import pair_table, read_pairs, read_texts, text_row, verse_table
+from stt_platform.store.stages import StageResult
+from stt_platform.training.corpus_lines import verse_pair_line
+
+
+def _texts_parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
+    return {"texts": texts_digest(home, settings)}
+
+
+@corpus_stage(
+    version="1",
+    group="scripture",
+    kinds={"text"},
+    tables=("scripture_texts", "scripture_verses"),
+    parameters=_texts_parameters,
+    prepare=fetch_missing,
+    metadata=report.texts_metadata,
+)
+def scripture_texts(work: Work) -> StageResult:
+    """The Bible texts on this machine, cleaned: each once, from its better source, with its licence.
+
+    Put texts into `STT_HOME/scripture/texts` in any common format: scrollmapper (SQLite, CSV, JSON), SWORD modules, USFM
+    or USX, vref and raw text, parquet of bible_para. Footnotes, markup and merge marks are taken out and kept beside the
+    text; psalm titles and subscriptions are rows of their own. Texts that are missing are named with what adds them.
+    """
+    found = find_texts(text_folders(work.store.home, work.settings), progress=work.say)
+    if not found.in_language("en") or not found.in_language("es"):
+        raise PlatformError(_nothing_to_pair(found, own_folder(work.store.home)))
+    rows = [*(text_row(text) for text in found.texts.values()), *_not_used(found), *_missing(found)]
+    return StageResult(
+        facts={"English texts": len(found.in_language("en")), "Spanish texts": len(found.in_language("es"))},
+        tables={"scripture_texts": rows, "scripture_verses": verse_table(found.texts.values())},
+    )
+
+
+def _nothing_to_pair(found: Found, folder: Path) -> str:
+    there = ", ".join(text.title for text in found.texts.values()) or "none"
+    damaged = "; ".join(f"{row.source}: {row.reason}" for row in found.unused if "better source" not in row.reason)
+    return (
+        f"at least one English and one Spanish Bible text are needed, and there is: {there}. "
+        f"{'. '.join(found.missing.values())}. The folder is {folder}" + (f". Not used: {damaged}" if damaged else "")
+    )
+
+
+def _not_used(found: Found) -> Iterable[dict[str, Any]]:
+    for row in found.unused:
+        yield _without_text(row.text_id or row.path.name, "", row.source, "not used", row.reason)
+
+
+def _missing(found: Found) -> Iterable[dict[str, Any]]:
+    known = known_texts()
+    for text_id, advice in found.missing.items():
+        text = known[text_id]
+        yield {
+            **_without_text(text_id, text.language, "", "missing", advice),
+            "title": text.title,
+            "licence": text.licence,
+            "attribution": text.attribution,
+        }
+
+
+def _without_text(text_id: str, language: str, source: str, status: str, reason: str) -> dict[str, Any]:
+    numbers = dict.fromkeys(("verses", "titles", "subscriptions", "blank"), 0)
+    names = {"title": "", "licence": "", "attribution": ""}
+    return {"text_id": text_id, "language": language, **names, "source": source, **numbers} | {
+        "status": status,
+        "reason": reason,
+    }
+
+
+def _pairs_parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
+    return {
+        "confirmed": {path.name: sha256_of(path) for path in _confirmed_files(home)},
+        "limits": _limits(settings),
+    }
+
+
+def _limits(settings: Settings) -> dict[str, float]:
+    return {"length_z": settings.scripture.max_length_z, "verses": settings.scripture.max_verses}
+
+
+def _confirmed_files(home: Path) -> list[Path]:
+    return sorted((home / "scripture" / "versification").glob("*.csv"))
+
+
+@corpus_stage(
+    version="1",
+    group="scripture",
+    kinds={"table"},
+    upstream=("scripture_texts",),
+    tables=("aligned_pairs", "versification"),
+    parameters=_pairs_parameters,
+    metadata=report.pairs_metadata,
+    check_specs=checks.PAIR_CHECKS,
+    checks=checks.check_pairs,
+)
+def verse_pairs(work: Work) -> StageResult:
+    """What says the same in English and in Spanish, whatever its number: every English text beside every Spanish one.
+
+    Two Bibles number differently in places; the aligner finds where, by lengths and words. What it found is written as
+    tables that a person can read: copy one to `STT_HOME/scripture/versification/` and correct it there, and it wins.
+    Every pair is accepted, or set aside with its reason.
+    """
+    texts = read_texts(work.inputs["scripture_texts"].folder).values()
+    paired = pair_texts(
+        [text for text in texts if text.language == "en"],
+        [text for text in texts if text.language == "es"],
+        confirmed={path.stem: _read_confirmed(path) for path in _confirmed_files(work.store.home)},
+        progress=work.say,
+        threads=min(4, os.cpu_count() or 1),
+    )
+    work.say("filtering")
+    rows = verse_pairs_of(paired, Limits(**_limits(work.settings)))
+    (work.folder / "versification").mkdir()
+    for each in paired:
+        write_versification(work.folder / "versification" / f"{each.name}.csv", each.table)
+    work.say("drawing")
+    report.draw_pairs(work.folder, paired, rows)
+    accepted = sum(row.status == "accepted" for row in rows)
+    return StageResult(
+        facts={"pairs joined": len(rows), "pairs accepted": accepted, "pairs quarantined": len(rows) - accepted},
+        tables={
+            "aligned_pairs": pair_table(rows),
+            "versification": [row for each in paired for row in _versification_rows(each)],
+        },
+    )
+
+
+def _read_confirmed(path: Path) -> list[Difference]:
+    try:
+        return read_versification(path)
+    except BadVersification as error:
+        raise PlatformError(str(error)) from error
+
+
+def _versification_rows(paired: PairedTexts) -> Iterable[dict[str, Any]]:
+    alarms = {(each.row.en_refs, each.row.es_refs): each.reason for each in paired.alarms}
+    shown = {(row.en_refs, row.es_refs): row for row in paired.table}
+    # What the table has and this text does not show is an alarm without a row of its own.
+    rows = list(paired.table) + [
+        each.row for each in paired.alarms if (each.row.en_refs, each.row.es_refs) not in shown
+    ]
+    for row in rows:
+        yield {
+            "en_source": paired.en.text_id,
+            "es_source": paired.es.text_id,
+            "en_refs": list(row.en_refs),
+            "es_refs": list(row.es_refs),
+            "english": show_refs(row.en_refs),
+            "spanish": show_refs(row.es_refs),
+            "kind": row.kind,
+            "note": row.note,
+            "alarm": alarms.get((row.en_refs, row.es_refs)),
+        }
+
+
+def _split_parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
+    return {"test_share": settings.scripture.test_share, "seed": settings.scripture.seed}
+
+
+@corpus_stage(
+    version="1",
+    group="scripture",
+    kinds={"table"},
+    upstream=("verse_pairs",),
+    tables=("scripture_splits",),
+    parameters=_split_parameters,
+    published={
+        f"verse_pairs_{name}.jsonl": f"scripture/aligned/verse_pairs_{name}.jsonl" for name in ("train", "test")
+    },
+    metadata=report.split_metadata,
+    check_specs=checks.SPLIT_CHECKS,
+    checks=checks.check_split,
+)
+def scripture_split(work: Work) -> StageResult:
+    """Which verses teach (train) and which examine (test): 90 to 10 in every genre, whole passages together.
+
+    All versions of a verse, parallel passages and equal texts are on one side. The choice repeats exactly, and what was
+    once used for training stays where it was. Also written as `verse_pairs_train.jsonl` and `verse_pairs_test.jsonl`.
+    """
+    rows = read_pairs(work.inputs["verse_pairs"].folder)
+    splits = split_segments(
+        rows,
+        test_share=work.settings.scripture.test_share,
+        seed=work.settings.scripture.seed,
+        frozen=frozen_segments(work.store.home),
+    )
+    side = {row.segment_id: row.split for row in splits}
+    split_rows = [replace(row, split=side[row.segment_id]) for row in rows]
+    assert_apart(split_rows)
+    for name in ("train", "test"):
+        with (work.folder / f"verse_pairs_{name}.jsonl").open("w", encoding="utf-8") as file:
+            for row in split_rows:
+                if row.split == name and row.status == "accepted":
+                    file.write(json.dumps(verse_pair_line(row), ensure_ascii=False) + "\n")
+    report.draw_split(work.folder, split_rows)
+    counts = Counter(side.values())
+    return StageResult(
+        facts={f"segments in {name}": counts[name] for name in ("train", "test", "excluded")},
+        tables={"scripture_splits": [asdict(row) | {"reason": row.reason or None} for row in splits]},
+    )

@@ -1,0 +1,113 @@
+"""What is asserted of the verse pairs and of their split, each time they are made."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import dagster as dg
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from stt_platform.defs.platform import Platform
+from stt_platform.scripture.splitting import leaks
+from stt_platform.store.scripture import read_pairs
+from stt_platform.store.stages import CORPUS, StageOutput, current_output
+
+PAIR_CHECKS = (
+    (
+        "every_verse_is_accounted_for",
+        "Each verse of each text is in a pair, and each pair is accepted or set aside.",
+        True,
+    ),
+    ("accepted_pairs_are_clean", "No accepted pair has an empty side or holds any of { } [ ] < > ¶ &.", True),
+    (
+        "texts_number_alike",
+        "No text numbers its verses otherwise than the versification table says. If one does, look whether the "
+        "aligner is right (page /scripture); if so, copy its table to STT_HOME/scripture/versification/.",
+        False,
+    ),
+)
+SPLIT_CHECKS = (
+    ("no_segment_on_both_sides", "No aligned verse teaches in one version and examines in another.", True),
+    ("no_text_on_both_sides", "No Spanish or English text, accents and capitals aside, is on both sides.", True),
+)
+_RESIDUE = re.compile(r"[{}\[\]<>¶&]")
+_SHOWN = 5
+
+
+def check_pairs(platform: Platform, output: StageOutput) -> Iterator[dg.AssetCheckResult]:
+    """Look at the rows as they were written, not at what the recipe meant to write."""
+    pairs = pq.read_table(output.folder / "aligned_pairs.parquet")
+    yield _all_accounted_for(platform, output, pairs)
+    accepted = pairs.filter(pc.equal(pairs["status"], "accepted"))
+    unclean = [
+        row["pair_id"]
+        for row in accepted.select(["pair_id", "en", "es"]).to_pylist()
+        if not row["en"].strip() or not row["es"].strip() or _RESIDUE.search(row["en"]) or _RESIDUE.search(row["es"])
+    ]
+    yield dg.AssetCheckResult(
+        check_name="accepted_pairs_are_clean",
+        passed=not unclean,
+        metadata={"accepted pairs": accepted.num_rows, "unclean": len(unclean), "first": ", ".join(unclean[:_SHOWN])},
+    )
+    yield _number_alike(output)
+
+
+def _all_accounted_for(platform: Platform, output: StageOutput, pairs) -> dg.AssetCheckResult:
+    texts = current_output(platform.home, CORPUS, "scripture_texts")
+    verses = pq.read_table(texts.folder / "scripture_verses.parquet", columns=["text_id", "ref", "kind"])
+    verses = verses.filter(pc.equal(verses["kind"], "verse"))
+    known: dict[str, set[int]] = {}
+    for text_id, ref in zip(verses["text_id"].to_pylist(), verses["ref"].to_pylist(), strict=True):
+        known.setdefault(text_id, set()).add(ref)
+    there: dict[tuple[str, str, str], set[int]] = {}
+    columns = ("en_source", "es_source", "en_refs", "es_refs")
+    for en, es, en_refs, es_refs in zip(*(pairs[name].to_pylist() for name in columns), strict=True):
+        there.setdefault((en, en, es), set()).update(en_refs)
+        there.setdefault((es, en, es), set()).update(es_refs)
+    missing = {names: len(known[names[0]] - refs) for names, refs in there.items()}
+    lost = {f"{text} in {en}-{es}": count for (text, en, es), count in missing.items() if count}
+    counts = Counter(pairs["status"].to_pylist())
+    return dg.AssetCheckResult(
+        check_name="every_verse_is_accounted_for",
+        passed=not lost and counts.total() == counts["accepted"] + counts["quarantined"],
+        metadata={
+            "pairs": pairs.num_rows,
+            "accepted": counts["accepted"],
+            "set aside": counts["quarantined"],
+            "verses without a pair": ", ".join(f"{name}: {count}" for name, count in lost.items()) or "none",
+        },
+    )
+
+
+def _number_alike(output: StageOutput) -> dg.AssetCheckResult:
+    rows = pq.read_table(output.folder / "versification.parquet").to_pylist()
+    alarms: dict[str, list[str]] = {}
+    for row in rows:
+        if row["alarm"]:
+            alarms.setdefault(f"{row['en_source']}-{row['es_source']}", []).append(row["alarm"])
+    return dg.AssetCheckResult(
+        check_name="texts_number_alike",
+        passed=not alarms,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            name: f"{len(found)} places, the first: {'; '.join(found[:_SHOWN])}"
+            for name, found in sorted(alarms.items())
+        },
+    )
+
+
+def check_split(platform: Platform, output: StageOutput) -> Iterator[dg.AssetCheckResult]:
+    """Hold every accepted pair against the split as it was written."""
+    pairs = current_output(platform.home, CORPUS, "verse_pairs")
+    found = leaks(read_pairs(pairs.folder, output.folder))
+    for name, kinds in (
+        ("no_segment_on_both_sides", ("segment", "group")),
+        ("no_text_on_both_sides", ("target text", "source text")),
+    ):
+        these = [leak for leak in found if leak.kind in kinds]
+        yield dg.AssetCheckResult(
+            check_name=name,
+            passed=not these,
+            metadata={"leaks": len(these), "first": "; ".join(map(str, these[:_SHOWN]))},
+        )
