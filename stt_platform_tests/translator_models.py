@@ -116,29 +116,6 @@ def tiny_marian(folder: Path, *, source: str = "en", target: str = "es", seed: i
     return folder
 
 
-def tiny_marian_of_words(folder: Path, *, source: str = "en", target: str = "es", seed: int = 0) -> Path:
-    """A MarianMT of two layers with a tokenizer of whole words, for where sentencepiece is not installed."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    words = sorted({word for sentence in SENTENCES for word in sentence.split()})
-    vocabulary = {word: i for i, word in enumerate(["</s>", "<unk>", *words, "<pad>"])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 0)])
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token="</s>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        source_lang=source,
-        target_lang=target,
-    )
-    wrapped.save_pretrained(folder)
-    _save_marian(folder, wrapped, seed)
-    return folder
-
-
 def _save_marian(folder: Path, tokenizer: Any, seed: int) -> None:
     import torch
     from transformers import MarianConfig, MarianMTModel

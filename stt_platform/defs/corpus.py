@@ -4,6 +4,7 @@ As with the stages of a sermon, a stage is a recipe from `Work` to `StageResult`
 decides it, and the plan of what is out of date needs no run.
 """
 
+import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ def corpus_stage(
 
         @dg.asset(
             name=stage.name,
-            description=recipe.__doc__,
+            description=inspect.getdoc(recipe),
             deps=[*upstream, *optional],
             group_name=group,
             kinds=kinds,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 END_OF_TURN = "<end_of_turn>"
 
-_LANGUAGES = {"en": "English", "es": "Spanish"}
+LANGUAGES = {"en": "English", "es": "Spanish"}
 _CONTROL = ("<bos>", "<eos>", "<pad>", "<start_of_turn>", END_OF_TURN)
 
 
@@ -37,12 +37,12 @@ def render_prompt(text: str, source: str = "en", target: str = "es", hints: Sequ
         ValueError: for an unknown language, an empty text, or a control token in text or hints.
     """
     for name, code in (("source", source), ("target", target)):
-        if code not in _LANGUAGES:
-            raise ValueError(f"{name} language {code!r}: use one of {', '.join(_LANGUAGES)}")
+        if code not in LANGUAGES:
+            raise ValueError(f"{name} language {code!r}: use one of {', '.join(LANGUAGES)}")
     if not text.strip():
         raise ValueError(f"text {text!r} is empty: there is nothing to translate")
     _refuse_control(text, *(side for hint in hints for side in hint))
-    spoken, wanted = _LANGUAGES[source], _LANGUAGES[target]
+    spoken, wanted = LANGUAGES[source], LANGUAGES[target]
     terms = "; ".join(f"{term} → {translation}" for term, translation in hints)
     use = f" Use these translations: {terms}." if hints else ""
     return (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from stt_platform.translation.prompts import END_OF_TURN, render_prompt
+from stt_platform.translation.prompts import END_OF_TURN, LANGUAGES, render_prompt
 
 Prompt = Literal["translategemma", "examples"]
 Hints = Sequence[tuple[str, str]]
@@ -17,8 +17,6 @@ TRANSLATED, CUT, FAILED = "translated", "cut", "failed"
 TOKENS_PER_SOURCE_TOKEN = 2.0
 TOKENS_OF_GRACE = 16
 """No answer is longer than twice its source and 16 tokens: what goes on after that repeats itself."""
-
-_NAMES = {"en": "English", "es": "Spanish"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,8 @@ class Translator:
                 done[i] = Translation("", 0, FAILED, str(error))
                 continue
             length = len(self._tokenizer(text, add_special_tokens=False).input_ids)
-            limits[i] = min(max_new_tokens, int(TOKENS_PER_SOURCE_TOKEN * length) + TOKENS_OF_GRACE)
+            usual = int(TOKENS_PER_SOURCE_TOKEN * length) + TOKENS_OF_GRACE
+            limits[i] = min(max_new_tokens, usual, self._window - 1)
             room = self._window - (0 if self._two_parts else limits[i])
             if len(asked[i]) > room:
                 reason = f"{len(asked[i])} tokens to read; the model has room for {room}"
@@ -106,8 +105,8 @@ class Translator:
         return [done[i] for i in range(len(texts))]
 
     def _check(self, texts: Sequence[str], source: str, target: str, hints: Sequence[Hints] | None) -> None:
-        if source == target or not {source, target} <= set(_NAMES):
-            raise ValueError(f"from {source!r} to {target!r}: give two of {', '.join(_NAMES)}")
+        if source == target or not {source, target} <= set(LANGUAGES):
+            raise ValueError(f"from {source!r} to {target!r}: give two of {', '.join(LANGUAGES)}")
         if hints is not None and len(hints) != len(texts):
             raise ValueError(f"{len(texts)} texts, but hints for {len(hints)}: give an empty list where there are none")
         if hints and any(hints) and (self._two_parts or self._prompt != "translategemma"):
@@ -213,7 +212,7 @@ def load_translator(
 
 def _render_examples(text: str, source: str, target: str, examples: Sequence[tuple[str, str]]) -> str:
     def line(code: str, content: str) -> str:
-        return f"{_NAMES[code]}: {' '.join(content.split())}".rstrip()
+        return f"{LANGUAGES[code]}: {' '.join(content.split())}".rstrip()
 
     blocks = []
     for english, spanish in examples:

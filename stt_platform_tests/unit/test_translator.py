@@ -13,14 +13,14 @@ from stt_platform.models.translators import translator_folder
 from stt_platform.scripture.pairs import PairRow
 from stt_platform.translation.back_translation import back_translate, choose_examples, choose_segments
 from stt_platform.translation.translator import Translator, load_translator
-from stt_platform_tests.translator_models import SENTENCES, tiny_gemma, tiny_marian, tiny_marian_of_words
+from stt_platform_tests.translator_models import SENTENCES, tiny_gemma, tiny_marian
 
 TEXTS = [*SENTENCES[:4], "", "Grace", "a <bos> inside", SENTENCES[0]]
 EXAMPLES = [(SENTENCES[0], SENTENCES[4]), (SENTENCES[3], SENTENCES[7])]
 MAKERS = {
     "text": tiny_gemma,
     "text and images": lambda folder: tiny_gemma(folder, images=True),
-    "encoder and decoder": tiny_marian_of_words,
+    "encoder and decoder": tiny_marian,
 }
 
 
@@ -106,7 +106,7 @@ def test_hints_reach_the_prompt_and_only_the_one_that_takes_them(tmp_path: Path)
 
 
 def test_a_direction_that_a_model_does_not_translate_is_refused(tmp_path: Path) -> None:
-    translator = load_translator(tiny_marian_of_words(tmp_path))
+    translator = load_translator(tiny_marian(tmp_path))
     with pytest.raises(ValueError, match=r"from 'en' to 'es', not from 'es' to 'en'.*opus-mt-es-en"):
         translator.translate(["Gracia"], source="es", target="en")
     with pytest.raises(ValueError, match="'de'"):
@@ -118,13 +118,6 @@ def test_examples_belong_to_their_prompt(tmp_path: Path) -> None:
         load_translator(tmp_path, prompt="examples")
     with pytest.raises(ValueError, match="2 examples"):
         load_translator(tmp_path, examples=EXAMPLES)
-
-
-def test_a_marian_model_with_its_own_tokenizer(tmp_path: Path) -> None:
-    pytest.importorskip("sentencepiece", reason="the package sentencepiece is not installed")
-    translator = load_translator(tiny_marian(tmp_path))
-    texts = list(SENTENCES[:4])
-    assert translator.translate(texts) == [translator.translate([text])[0] for text in texts]
 
 
 @pytest.mark.gpu

@@ -4,6 +4,7 @@ A stage is a recipe: a function from `StageWork` to `StageResult`. `sermon_stage
 of what is out of date needs no run: it compares hashes of recipes (`store/stages.py`).
 """
 
+import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -145,7 +146,7 @@ def sermon_stage(
 
         @dg.asset(
             name=stage.name,
-            description=recipe.__doc__,
+            description=inspect.getdoc(recipe),
             partitions_def=sermon_partitions,
             deps=list(upstream),
             group_name="sermons",
