@@ -46,7 +46,22 @@ class Segment:
     es_refs: tuple[int, ...]
 
 
-def align(en: Mapping[int, str], es: Mapping[int, str]) -> list[Segment]:
+@dataclass(frozen=True, eq=False)
+class NumberedText:
+    """A text with numbers for its words, to be aligned with several others. `plain` is without too common words."""
+
+    plain: Verses
+    ids: Mapping[str, int]
+
+
+def number_text(text: Mapping[int, str]) -> NumberedText:
+    """Prepare a text once. `text` has its verses by BBCCCVVV; empty ones count as absent."""
+    ids: dict[str, int] = {}
+    verses = number_verses(text, ids)
+    return NumberedText(without(verses, too_common(verses, len(ids))), ids)
+
+
+def align(en: Mapping[int, str] | NumberedText, es: Mapping[int, str] | NumberedText) -> list[Segment]:
     """Align two texts.
 
     Args:
@@ -56,16 +71,13 @@ def align(en: Mapping[int, str], es: Mapping[int, str]) -> list[Segment]:
     Returns:
         Segments in the order of the English text, each verse with text in exactly one.
     """
-    en_ids: dict[str, int] = {}
-    es_ids: dict[str, int] = {}
-    en_verses, es_verses = number_verses(en, en_ids), number_verses(es, es_ids)
-    en_plain = without(en_verses, too_common(en_verses, len(en_ids)))
-    es_plain = without(es_verses, too_common(es_verses, len(es_ids)))
+    en, es = (text if isinstance(text, NumberedText) else number_text(text) for text in (en, es))
+    en_plain, es_plain = en.plain, es.plain
     _, en_at, es_at = np.intersect1d(en_plain.refs, es_plain.refs, return_indices=True)
     pairs = np.column_stack([en_at, es_at])
     segments: list[Segment] = []
     for _ in range(2):
-        lexicon = learn_lexicon(en_plain, es_plain, en_ids, es_ids, pairs)
+        lexicon = learn_lexicon(en_plain, es_plain, en.ids, es.ids, pairs)
         segments = _align_all(en_plain, es_plain, lexicon)
         better = _single_pairs(segments, en_plain, es_plain)
         # Where the numbering was nearly right, learning again from what was found changes nothing.

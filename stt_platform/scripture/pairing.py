@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from stt_platform.scripture.alignment import Segment, align
+from stt_platform.scripture.alignment import Segment, align, number_text
 from stt_platform.scripture.filters import Limits, filter_pairs
 from stt_platform.scripture.pairs import PairRow, join, unite_segments
 from stt_platform.scripture.texts import ScriptureText
@@ -49,9 +49,10 @@ def pair_texts(
     """
     confirmed = confirmed or {}
     wanted = [(en, es) for es in spanish for en in english]
+    numbered = {text.text_id: number_text(text.by_ref) for text in (*english, *spanish)}
 
     def aligned(pair: tuple[ScriptureText, ScriptureText]) -> list[Segment]:
-        segments = align(pair[0].by_ref, pair[1].by_ref)
+        segments = align(numbered[pair[0].text_id], numbered[pair[1].text_id])
         if progress:
             progress(f"{pair[0].title} beside {pair[1].title}")
         return segments

@@ -1,6 +1,7 @@
 """Bible texts and verse pairs as rows of the tables, and back."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import pyarrow as pa
@@ -80,19 +81,13 @@ def read_pairs(folder: Path, splits: Path | None = None) -> list[PairRow]:
     if splits:
         table = pq.read_table(splits / "scripture_splits.parquet", columns=["segment_id", "split"])
         side = dict(zip(table["segment_id"].to_pylist(), table["split"].to_pylist(), strict=True))
-    pairs = []
-    for row in _rows(folder / "aligned_pairs.parquet"):
-        pair = PairRow(
-            **{
-                **row,
-                "en_refs": tuple(row["en_refs"]),
-                "es_refs": tuple(row["es_refs"]),
-                "reason": row["reason"] or "",
-                "split": side.get(row["segment_id"], ""),
-            }
-        )
-        pairs.append(pair)
-    return pairs
+    table = pq.read_table(folder / "aligned_pairs.parquet")
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    columns |= {name: [tuple(refs) for refs in columns[name]] for name in ("en_refs", "es_refs")}
+    columns["reason"] = [reason or "" for reason in columns["reason"]]
+    columns["split"] = [side.get(segment, "") for segment in columns["segment_id"]]
+    names = [field.name for field in fields(PairRow)]
+    return [PairRow(*values) for values in zip(*(columns[name] for name in names), strict=True)]
 
 
 def _or_none(row: PairRow, name: str) -> object:

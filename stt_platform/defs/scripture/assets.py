@@ -4,7 +4,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from stt_platform.scripture.filters import Limits
 from stt_platform.scripture.finding import Found, find_texts
 from stt_platform.scripture.known import known_texts
 from stt_platform.scripture.pairing import PairedTexts, pair_texts, verse_pairs_of
-from stt_platform.scripture.splitting import assert_apart, split_segments
+from stt_platform.scripture.pairs import ACCEPTED
+from stt_platform.scripture.splitting import split_segments
 from stt_platform.scripture.versification import (
     BadVersification,
     Difference,
@@ -145,7 +146,7 @@ def verse_pairs(work: Work) -> StageResult:
         write_versification(work.folder / "versification" / f"{each.name}.csv", each.table)
     work.say("drawing")
     report.draw_pairs(work.folder, paired, rows)
-    accepted = sum(row.status == "accepted" for row in rows)
+    accepted = sum(row.status == ACCEPTED for row in rows)
     return StageResult(
         facts={"pairs joined": len(rows), "pairs accepted": accepted, "pairs quarantined": len(rows) - accepted},
         tables={
@@ -215,14 +216,12 @@ def scripture_split(work: Work) -> StageResult:
         frozen=frozen_segments(work.store.home),
     )
     side = {row.segment_id: row.split for row in splits}
-    split_rows = [replace(row, split=side[row.segment_id]) for row in rows]
-    assert_apart(split_rows)
     for name in ("train", "test"):
         with (work.folder / f"verse_pairs_{name}.jsonl").open("w", encoding="utf-8") as file:
-            for row in split_rows:
-                if row.split == name and row.status == "accepted":
+            for row in rows:
+                if row.status == ACCEPTED and side[row.segment_id] == name:
                     file.write(json.dumps(verse_pair_line(row), ensure_ascii=False) + "\n")
-    report.draw_split(work.folder, split_rows)
+    report.draw_split(work.folder, {(row.segment_id, row.genre) for row in rows}, side)
     counts = Counter(side.values())
     return StageResult(
         facts={f"segments in {name}": counts[name] for name in ("train", "test", "excluded")},

@@ -1,7 +1,7 @@
 """What people see of scripture in the UI: counts, pictures, samples of what was set aside."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,9 @@ def pairs_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]
     }
 
 
-def draw_split(folder: Path, rows: Sequence[PairRow]) -> None:
-    """Draw once what every look at the asset shows."""
-    side = {row.segment_id: (row.genre, row.split) for row in rows}
-    (folder / _SPLIT).write_bytes(split_picture(Counter(side.values())))
+def draw_split(folder: Path, genres: Iterable[tuple[str, str]], side: Mapping[str, str]) -> None:
+    """Draw once what every look at the asset shows. `genres` are (segment, genre)."""
+    (folder / _SPLIT).write_bytes(split_picture(Counter((genre, side[segment]) for segment, genre in genres)))
 
 
 def split_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
