@@ -24,12 +24,12 @@ def corpus_is_wanted(home: Path) -> bool:
 
 
 def run_corpus(
-    home: Path, settings: Settings, instance: dg.DagsterInstance, console: Console, *, through: str | None = None
+    home: Path, settings: Settings, instance: dg.DagsterInstance, console: Console, *, through: Sequence[str] = ()
 ) -> int:
     """Bring the corpus up to date in this process, as one run; returns the exit code."""
     stages = corpus_plan(home, settings, through)
     if not stages:
-        console.print(f"Nothing to do: {through or 'the scripture corpus'} is up to date.")
+        console.print(f"Nothing to do: {', '.join(through) or 'the scripture corpus'} is up to date.")
         return 0
     with _shown(home, stages, console):
         done = _run(instance, stages)

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.cli.running import run_sermons
+from stt_platform.cli.scripture_demonstration import demo_scripture
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.demo.church import make_church
 from stt_platform.evaluation.wer import normalise_english, word_errors
@@ -49,8 +50,9 @@ def run_demo(home: Path, console: Console, *, sermons: int = 24) -> int:
     code = run_sermons(home, load_settings(home), console)
     _print_funnel(store, console)
     _print_word_errors(store, console)
+    code = max(code, demo_scripture(home, load_settings(home), console))
     console.print(f"Everything is in {home}; the recordings that were made are in {recordings}.", markup=False)
-    console.print("Open it: `make ui`, then http://127.0.0.1:3000 (Dagster) and http://127.0.0.1:3001 (listen).")
+    console.print("Open it: `make ui`, then http://127.0.0.1:3000 (Dagster) and http://127.0.0.1:3001 (listen, read).")
     console.print('Ask it:  .venv/bin/stt query "select sermon, status, reason from sermons"')
     console.print(
         f"The demo took {time.monotonic() - started:.0f} s and ended {'well' if code == 0 else 'with failures'}."

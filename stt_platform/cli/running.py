@@ -38,7 +38,7 @@ def run_what_is_due(
         if sermons:
             raise click.ClickException(f"--sermon: {through} is not made for each sermon; leave --sermon out")
         with open_instance(home) as instance:
-            code = run_corpus(home, settings, instance, console, through=through)
+            code = run_corpus(home, settings, instance, console, through=[through])
         MetadataStore(home).refresh_catalog()
         return code
     code = run_sermons(home, settings, console, through=through, sermons=sermons)

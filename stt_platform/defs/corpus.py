@@ -6,7 +6,7 @@ decides it, and the plan of what is out of date needs no run.
 
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -66,8 +66,8 @@ def corpus_stages() -> list[CorpusStage]:
     return [CORPUS_STAGES[name] for name in TopologicalSorter(needs).static_order()]
 
 
-def corpus_plan(home: Path, settings: Settings, through: str | None = None) -> list[str]:
-    """The stages that are out of date, in order, as far as `through`. Empty: there is nothing to do.
+def corpus_plan(home: Path, settings: Settings, through: Sequence[str] = ()) -> list[str]:
+    """The stages that are out of date, in order, as far as those of `through`. Empty: there is nothing to do.
 
     Without `through`, what is only optional is left as it is: it may take hours of the device.
     """
@@ -89,10 +89,10 @@ def corpus_plan(home: Path, settings: Settings, through: str | None = None) -> l
     return stale
 
 
-def _wanted(through: str | None) -> set[str]:
-    if through is None:
+def _wanted(through: Sequence[str]) -> set[str]:
+    if not through:
         return set(CORPUS_STAGES) - {name for stage in CORPUS_STAGES.values() for name in stage.optional}
-    needed = {through}
+    needed = set(through)
     for stage in reversed(corpus_stages()):
         if stage.name in needed:
             needed.update(stage.upstream, stage.optional)

@@ -59,6 +59,6 @@ def stt(*arguments: str, home: Path, check: bool = True, **variables: str) -> su
         env={**os.environ, "STT_HOME": str(home), **variables},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
         check=check,
     )

@@ -4,9 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 import soundfile as sf
 
 from stt_platform.instance import open_instance
+from stt_platform.store.metadata import MetadataStore
 from stt_platform_tests.runs.conftest import stt
 
 
@@ -73,9 +75,17 @@ def test_doctor_says_what_is_fine_and_what_mends_the_rest(stt_home: Path) -> Non
         assert "embedded profile" in wrong.stdout
 
 
-def test_a_demo_of_one_sermon_and_again(stt_home: Path) -> None:
+@pytest.mark.timeout(900)
+def test_a_demo_of_one_sermon_with_scripture_and_again(stt_home: Path) -> None:
     first = stt("demo", "--sermons", "1", home=stt_home)
     assert "ended well" in first.stdout
+    assert "What was set aside, and why" in first.stdout
+    assert "empty side: no English text answers" in " ".join(first.stdout.split())
+    pairs = MetadataStore(stt_home).query(
+        "select en_source, count(*) filter (status = 'accepted') as accepted from verse_pairs group by 1 order by 1"
+    )
+    assert [row["en_source"] for row in pairs.to_pylist()] == ["asv", "kjv", "web"]
+    assert all(row["accepted"] > 30_500 for row in pairs.to_pylist())
     assert [line.split(":")[0] for line in first.stdout.splitlines()].count("rejected") == 2
     assert "Word errors against the known script" in first.stdout
     before = {path: path.stat().st_mtime_ns for path in stt_home.glob("tables/*/*.parquet")}

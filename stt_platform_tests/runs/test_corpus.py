@@ -220,7 +220,7 @@ def test_verses_are_translated_back_and_join_the_training_set(
     """A tiny model with the real loading code: it writes nonsense, and every verse of it is set aside."""
     tiny_gemma(home / "models" / "gemma-3-270m")
     monkeypatch.setenv("STT_BACK_TRANSLATION__VERSES", "5")
-    assert corpus_plan(home, load_settings(home), "translation_training_set") == [
+    assert corpus_plan(home, load_settings(home), ["translation_training_set"]) == [
         "back_translations",
         "translation_training_set",
     ]
@@ -231,7 +231,7 @@ def test_verses_are_translated_back_and_join_the_training_set(
     assert len(rows) == 5
     assert {row["split"] for row in rows} == {"train"}
     assert all(row["status"] == "quarantined" and row["reason"] for row in rows)
-    assert corpus_plan(home, load_settings(home), "translation_training_set") == []
+    assert corpus_plan(home, load_settings(home), ["translation_training_set"]) == []
     shutil.rmtree(home / "models")
 
 
