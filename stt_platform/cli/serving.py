@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from stt_platform.defs.scripture.folders import own_folder
 from stt_platform.instance import (
     dagster_command,
     dagster_home,
@@ -67,6 +68,7 @@ def _say_where(home: Path, settings: Settings, console: Console) -> None:
     console.print(f"Dagster web UI:  http://{_HOST}:{settings.ui.dagster_port}")
     console.print(f"Listening page:  http://{_HOST}:{settings.ui.listening_port}")
     console.print(f"Put recordings into {home / 'inbox'}: they become transcripts by themselves.", markup=False)
+    console.print(f"Put Bible texts into {own_folder(home)}: they become verse pairs.", markup=False)
     console.print(f"Logs: {dagster_home(home) / 'logs'}. Ctrl-C stops everything.", markup=False)
 
 

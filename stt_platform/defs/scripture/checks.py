@@ -48,7 +48,11 @@ def check_pairs(platform: Platform, output: StageOutput) -> Iterator[dg.AssetChe
     yield dg.AssetCheckResult(
         check_name="accepted_pairs_are_clean",
         passed=not unclean,
-        metadata={"accepted pairs": accepted.num_rows, "unclean": len(unclean), "first": ", ".join(unclean[:_SHOWN])},
+        metadata={
+            "accepted pairs": accepted.num_rows,
+            "unclean": len(unclean),
+            "first": ", ".join(unclean[:_SHOWN]) or "–",
+        },
     )
     yield _number_alike(output)
 
@@ -109,5 +113,5 @@ def check_split(platform: Platform, output: StageOutput) -> Iterator[dg.AssetChe
         yield dg.AssetCheckResult(
             check_name=name,
             passed=not these,
-            metadata={"leaks": len(these), "first": "; ".join(map(str, these[:_SHOWN]))},
+            metadata={"leaks": len(these), "first": "; ".join(map(str, these[:_SHOWN])) or "–"},
         )
