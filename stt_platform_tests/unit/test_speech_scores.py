@@ -1,0 +1,159 @@
+"""Scores of speech rows with known errors."""
+
+import jiwer
+import pytest
+
+from stt_platform.evaluation.intervals import Counts, Interval
+from stt_platform.evaluation.paired import paired_rates
+from stt_platform.evaluation.speech_scores import (
+    SpeechRow,
+    baseline_band,
+    error_share_by,
+    score_rows,
+    scored_by_both,
+    sermon_counts,
+    slices,
+    speech_score,
+)
+from stt_platform.evaluation.wer import WordErrors
+
+
+def lower(text: str) -> str:
+    return "".join(letter for letter in text.lower() if letter.isalnum() or letter == " ")
+
+
+def row(row_id: str, reference: str | None, hypothesis: str | None, sermon: str = "s1", **more) -> SpeechRow:
+    return SpeechRow(row_id, sermon, reference, hypothesis, **more)
+
+
+def interval(value: float | None, low: float | None, high: float | None, reason: str = "") -> Interval:
+    return Interval(value, low, high, 5, "t", 0.95, reason)
+
+
+ROWS = [
+    row("1", "Grace and peace to you.", "grace and peas to you", duration_s=10.0, kinds={"text": "verse"}),
+    row("2", "Good morning, church!", "Good morning", duration_s=20.0, kinds={"text": "free"}),
+    row("3", "Let us pray", "let us now pray", "s2", duration_s=15.0, kinds={"text": "free"}),
+    row("4", "amen amen amen", "amen amen amen", "s3", duration_s=15.0),
+    row("5", "", "thank you for watching", "s3", duration_s=60.0),
+    row("6", " ", "", "s3", duration_s=60.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "status", "normalised", "raw"),
+    [
+        ("a b c", "a x c", "scored", WordErrors(1 / 3, 1, 0, 0, 2, 3), WordErrors(1 / 3, 1, 0, 0, 2, 3)),
+        ("A, b.", "a b", "scored", WordErrors(0.0, 0, 0, 0, 2, 2), WordErrors(1.0, 2, 0, 0, 0, 2)),
+        ("a b", "", "scored", WordErrors(1.0, 0, 2, 0, 0, 2), WordErrors(1.0, 0, 2, 0, 0, 2)),
+        ("a", "a " * 10_000, "scored", WordErrors(9999.0, 0, 0, 9999, 1, 1), WordErrors(9999.0, 0, 0, 9999, 1, 1)),
+        ("", "", "no speech", WordErrors(None, 0, 0, 0, 0, 0), WordErrors(None, 0, 0, 0, 0, 0)),
+        ("...", "a", "not scored", WordErrors(None, 0, 0, 0, 0, 0), WordErrors(None, 0, 0, 0, 0, 0)),
+        (None, "a", "not scored", WordErrors(None, 0, 0, 0, 0, 0), WordErrors(None, 0, 0, 0, 0, 0)),
+        ("a", None, "not scored", WordErrors(None, 0, 0, 0, 0, 0), WordErrors(None, 0, 0, 0, 0, 0)),
+    ],
+)
+def test_each_row_is_scored_or_says_why_not(reference, hypothesis, status, normalised, raw) -> None:
+    (found,) = score_rows([row("1", reference, hypothesis)], lower)
+    assert (found.status, found.normalised, found.raw) == (status, normalised, raw)
+    assert bool(found.reason) == (status == "not scored")
+
+
+def test_the_sums_are_those_of_jiwer() -> None:
+    found = speech_score(score_rows(ROWS, lower), processing_s=36.0)
+    said = [item for item in ROWS if (item.reference or "").strip()]
+    references, hypotheses = [item.reference for item in said], [item.hypothesis for item in said]
+    assert found.raw_wer.value == jiwer.wer(references, hypotheses)
+    assert found.wer.value == jiwer.wer(list(map(lower, references)), list(map(lower, hypotheses))) == 3 / 14
+    assert found.cer.value == jiwer.cer(list(map(lower, references)), list(map(lower, hypotheses)))
+    assert (found.substitutions, found.deletions, found.insertions, found.hits, found.reference_words) == (
+        1,
+        1,
+        1,
+        12,
+        14,
+    )
+    assert (found.rows, found.scored, found.no_speech, found.not_scored) == (6, 4, 2, 0)
+    assert found.wer.n == 3
+    # 4 words in 2 minutes; 36 s for 180 s.
+    assert (found.invented_per_minute, found.no_speech_minutes, found.real_time_factor) == (2.0, 2.0, 0.2)
+
+
+def test_what_is_not_known_is_none() -> None:
+    found = speech_score(score_rows([row("1", "", "hello"), row("2", None, "hello")], lower), processing_s=3.0)
+    assert (found.wer.value, found.cer.value, found.invented_per_minute, found.real_time_factor) == (None,) * 4
+    assert (found.no_speech, found.not_scored) == (1, 1)
+    assert speech_score([]).rows == 0
+    assert speech_score(score_rows(ROWS, lower)).real_time_factor is None
+
+
+def test_counts_are_by_sermon() -> None:
+    scores = score_rows(ROWS, lower)
+    assert sermon_counts(scores) == {"s1": Counts(2, 8), "s2": Counts(1, 3), "s3": Counts(0, 3)}
+    assert sermon_counts(scores, "raw_wer")["s1"] == Counts(5, 8)
+    assert sermon_counts(scores, "cer")["s3"] == Counts(0, 14)
+
+
+def test_two_systems_are_compared_on_what_both_answered() -> None:
+    a = score_rows(ROWS, lower)
+    b = score_rows(
+        [row("1", "Grace and peace to you.", "grace and peace to you"), row("2", "Good morning", None)], lower
+    )
+    of_a, of_b = scored_by_both(a, b)
+    assert (of_a, of_b) == ({"s1": Counts(1, 5)}, {"s1": Counts(0, 5)})
+    assert paired_rates(of_a, of_b).difference == pytest.approx(-0.2)
+
+
+def test_slices_and_shares() -> None:
+    scores = score_rows(ROWS, lower)
+    found = slices(scores, "text")
+    assert {value: [score.row.row_id for score in part] for value, part in found.items()} == {
+        "free": ["2", "3"],
+        "unknown": ["4", "5", "6"],
+        "verse": ["1"],
+    }
+    shares = error_share_by(scores, "text")
+    assert [(share.value, share.counts) for share in shares] == [
+        ("free", Counts(2, 6)),
+        ("verse", Counts(1, 5)),
+        ("unknown", Counts(0, 3)),
+    ]
+    assert shares[0].share_of_words == pytest.approx(6 / 14)
+    assert [share.share_of_errors for share in shares] == [pytest.approx(2 / 3), pytest.approx(1 / 3), 0.0]
+    assert error_share_by([], "text") == []
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "name", "candidates", "policy"),
+    [
+        (0.05, 0.03, 0.08, "below 10 %", ("below 10 %",), "confidence_filter"),
+        (0.15, 0.11, 0.19, "10-20 %", ("10-20 %",), "drop_worst"),
+        (0.25, 0.21, 0.29, "20-30 %", ("20-30 %",), "weak_then_clean"),
+        (0.50, 0.31, 1.40, "30 % and more", ("30 % and more",), "transcribe_again"),
+        (0.10, 0.10, 0.1999, "10-20 %", ("10-20 %",), "drop_worst"),
+        (0.09, 0.06, 0.13, "below 10 %", ("below 10 %", "10-20 %"), "drop_worst"),
+        (0.12, 0.05, 0.31, "10-20 %", ("below 10 %", "10-20 %", "20-30 %", "30 % and more"), "transcribe_again"),
+    ],
+)
+def test_the_band_is_that_of_the_interval(value, low, high, name, candidates, policy) -> None:
+    found = baseline_band(interval(value, low, high))
+    assert (found.name, found.candidates, found.label_policy) == (name, candidates, policy)
+    assert found.certain == (len(candidates) == 1)
+
+
+@pytest.mark.parametrize("value", [None, 0.04])
+def test_without_an_interval_no_policy_is_chosen(value) -> None:
+    found = baseline_band(interval(value, None, None, "1 sermon with words: an interval needs 3"))
+    assert (found.certain, found.label_policy, len(found.candidates)) == (False, None, 4)
+    assert found.name == (None if value is None else "below 10 %")
+    assert "1 sermon with words" in found.words
+
+
+def test_the_words_name_value_interval_and_choice() -> None:
+    assert baseline_band(interval(0.109, 0.08, 0.14)).words == (
+        "10.9 % (95 %: 8.0 to 14.0 %) may lie in below 10 % or 10-20 %; the careful choice: drop the worst segments by "
+        "their average log probability"
+    )
+    assert baseline_band(interval(0.05, 0.03, 0.08)).words == (
+        "5.0 % (95 %: 3.0 to 8.0 %) lies in below 10 %: use the labels directly, with a confidence filter"
+    )
