@@ -164,6 +164,8 @@ def read_glossary(path: Path) -> Glossary:
         raise BadGlossary(f"{path} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from None
     except csv.Error as error:
         raise BadGlossary(f"{path}: line {reader.line_num} is not CSV: {error}") from None
+    if not rows:
+        raise BadGlossary(f"{path} has no term below its first line: restore it, or add one")
     return _joined(path, [(line, _sense(f"{path}: line {line}", row)) for line, row in rows])
 
 

@@ -182,7 +182,8 @@ def _capitals(rows: _Rows) -> None:
     heads = {
         ref: run
         for ref, text in rows.texts.items()
-        if text[:2].strip("¡¿(\"'“‘").isupper() and (run := capitals_at_head(text))
+        if (ref % 1000 == 1 or text[:2].strip("¡¿(\"'“‘").isupper())
+        and (run := capitals_at_head(text, heads_chapter=ref % 1000 == 1))
     }
     # Texts in capitals throughout, and texts with a few, are no drop capitals to undo.
     if not heads:

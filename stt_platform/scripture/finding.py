@@ -12,6 +12,7 @@ from stt_platform.scripture.sources.base import Offer, Shelf
 from stt_platform.scripture.texts import ScriptureText
 
 _DEEPEST = 6
+_CLEARLY_MORE = 1.02
 
 
 @dataclass(frozen=True)
@@ -50,19 +51,10 @@ def find_texts(folders: Sequence[Path], *, progress: Callable[[str], None] | Non
         offers = {text_id: found[text_id] for text_id in sorted(found, key=_own_first)}
         # bible_para places its rows by the words of other texts, so those are read before.
         for text_id in sorted(offers, key=lambda key: all(offer.loader == "bible_para" for offer in offers[key])):
-            for offer in sorted(offers[text_id], key=_better_first):
-                if text_id in texts:
-                    reason = f"{texts[text_id].source} is the better source of this text"
-                    unused.append(Unused(offer.source, offer.path, text_id, reason))
-                    continue
-                if progress:
-                    progress(offer.source)
-                text, reason = _loaded(offer, shelf)
-                if text is None:
-                    unused.append(Unused(offer.source, offer.path, text_id, reason))
-                else:
-                    texts[text_id] = text
-                    shelf.known.append(text.by_ref)
+            text = _best(sorted(offers[text_id], key=_better_first), shelf, unused, progress)
+            if text:
+                texts[text_id] = text
+                shelf.known.append(text.by_ref)
     ordered = {text_id: texts[text_id] for text_id in sorted(texts, key=_own_first)}
     return Found(ordered, tuple(unused), _missing(texts, unused))
 
@@ -72,6 +64,34 @@ def offered_texts(folders: Sequence[Path]) -> Mapping[str, tuple[Offer, ...]]:
     with Shelf() as shelf:
         offers = _offers(folders, shelf, [])
     return {text_id: tuple(sorted(offers[text_id], key=_better_first)) for text_id in sorted(offers, key=_own_first)}
+
+
+def _best(
+    offers: Sequence[Offer], shelf: Shelf, unused: list[Unused], progress: Callable[[str], None] | None
+) -> ScriptureText | None:
+    """The first of the offers that is whole; where none is, that with the most verses."""
+    best: ScriptureText | None = None
+    of_best: Offer | None = None
+    for offer in offers:
+        if best and not best.lacks:
+            unused.append(
+                Unused(offer.source, offer.path, offer.text_id, f"{best.source} is the better source of this text")
+            )
+            continue
+        if progress:
+            progress(offer.source)
+        text, reason = _loaded(offer, shelf)
+        if text is None:
+            unused.append(Unused(offer.source, offer.path, offer.text_id, reason))
+        elif best is None or len(text.by_ref) > _CLEARLY_MORE * len(best.by_ref):
+            if best and of_best:
+                why = f"{best.lacks}; {text.source} has {len(text.by_ref)} verses"
+                unused.append(Unused(of_best.source, of_best.path, of_best.text_id, why))
+            best, of_best = text, offer
+        else:
+            why = f"{best.source} is the better source of this text, though {best.lacks}"
+            unused.append(Unused(offer.source, offer.path, offer.text_id, why))
+    return best
 
 
 def source_files(folder: Path) -> list[Path]:
@@ -88,13 +108,16 @@ def source_files(folder: Path) -> list[Path]:
 def _offers(folders: Sequence[Path], shelf: Shelf, unused: list[Unused]) -> dict[str, list[Offer]]:
     found: dict[str, list[Offer]] = {}
     for path in dict.fromkeys(path for folder in folders for path in _paths(Path(folder))):
+        faults = []
         for name, loader in LOADERS.items():
             try:
                 for offer in loader.offers(path, shelf):
                     found.setdefault(offer.text_id, []).append(offer)
             except Exception as error:
                 # One bad file must not hide the other texts, whatever its reader raises.
-                unused.append(Unused(f"{name}: {path.name}", path, "", f"cannot be read: {error}"))
+                faults.append(f"{name}: {error}")
+        if faults:
+            unused.append(Unused(path.name, path, "", f"cannot be read: {'; '.join(faults)}"))
     return found
 
 
@@ -109,7 +132,8 @@ def _paths(folder: Path) -> Iterator[Path]:
         if len(here.relative_to(folder).parts) >= _DEEPEST or (here / "mods.d").is_dir():
             folders.clear()
         yield here
-        yield from (here / name for name in sorted(files) if not name.startswith("."))
+        # A pipe would keep its reader waiting for ever.
+        yield from (here / name for name in sorted(files) if not name.startswith(".") and (here / name).is_file())
 
 
 def _loaded(offer: Offer, shelf: Shelf) -> tuple[ScriptureText | None, str]:

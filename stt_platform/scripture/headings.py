@@ -63,6 +63,9 @@ _LETTERS = (
     "sin schin shin",
     "tau tav taw",
 )
+_ALLELUIA = re.compile(r"(?:aleluya|alleluia|hallelujah)[.!:]?\s+", re.IGNORECASE)
+# "Las sentencias de Salomón. EL hijo sabio alegra al padre"
+_LEAD_IN = re.compile(rf"[^.!?]{{3,40}}\.\s+(?={_UPPER}{{2,}}\s)")
 _MOST_CAPITALS = 3
 _CAPITALS_MEAN = 0.03
 
@@ -117,6 +120,11 @@ def acrostic_letter(ref: int, text: str) -> tuple[str, str]:
         # "He guardado": the letter has a stop or is in capitals.
         if _plain(word) in _LETTERS[stanza].split() and (word.isupper() or re.search(r"[.:]", match[0])):
             return match[0].strip(), text[match.end() :]
+    if line == 7 and stanza + 1 < len(_LETTERS):
+        # Some texts write the letter of the next stanza before this verse.
+        match = re.match(r"([^\W\d_]+)[.:]\s+", text)
+        if match and match[1].isupper() and _plain(match[1]) in _LETTERS[stanza + 1].split():
+            return match[0].strip(), text[match.end() :]
     if (
         line == 7
         and stanza + 1 < len(_LETTERS)
@@ -134,10 +142,13 @@ def is_letter(words: str) -> bool:
     return bool(plain) and all(any(word in row.split() for row in _LETTERS) or word == "and" for word in plain)
 
 
-def capitals_at_head(text: str) -> list[str]:
-    """The capitalised words that begin a verse, "Y PARTIÓSE"; none where a whole phrase is in capitals."""
+def capitals_at_head(text: str, *, heads_chapter: bool = False) -> list[str]:
+    """The capitalised words that begin a verse, "Y PARTIÓSE"; none where a whole phrase is in capitals.
+
+    They may stand after "Aleluya.", and at the head of a chapter after another short sentence.
+    """
     words = []
-    for token in _after_alleluia(text)[1].split(" "):
+    for token in _after_lead_in(text, heads_chapter)[1].split(" "):
         letters = re.sub(r"[^\w-]", "", token)
         if not letters or not letters.isupper():
             break
@@ -168,10 +179,10 @@ def without_capitals(text: str, forms: Mapping[str, Counter[str]], *, heads_chap
     Names keep their capital ("Y SALOMÓN" becomes "Y Salomón"), and what is always in capitals stays ("LORD",
     "JAH"). Away from the head of a chapter only words that are known from elsewhere change.
     """
-    run = capitals_at_head(text)
+    run = capitals_at_head(text, heads_chapter=heads_chapter)
     if not run:
         return text, ""
-    before, rest = _after_alleluia(text)
+    before, rest = _after_lead_in(text, heads_chapter)
     changed = rest
     place = 0
     for position, word in enumerate(run):
@@ -195,8 +206,8 @@ def _form(counts: Counter[str]) -> str:
     return max(("lower", "title"), key=lambda form: counts[form]) if counts.total() else ""
 
 
-def _after_alleluia(text: str) -> tuple[str, str]:
-    match = re.match(r"(?:aleluya|alleluia|hallelujah)[.!:]?\s+", text, re.IGNORECASE)
+def _after_lead_in(text: str, heads_chapter: bool) -> tuple[str, str]:
+    match = _ALLELUIA.match(text) or (_LEAD_IN.match(text) if heads_chapter else None)
     if match and not match[0].rstrip(" .!:").isupper():
         return match[0], text[match.end() :]
     return "", text

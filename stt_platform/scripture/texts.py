@@ -9,6 +9,9 @@ TARGET = "rvr1909"
 SOURCES = ("kjv", "asv", "web", "bbe", "ylt")
 """The English texts that the platform pairs with its target; any other that is found is paired too."""
 
+# The texts that leave out most have some 31,060; others count verses together.
+_BOOKS, _WHOLE = 66, 30_000
+
 
 @dataclass(frozen=True, slots=True)
 class Verse:
@@ -45,6 +48,14 @@ class ScriptureText:
     def by_ref(self) -> Mapping[int, str]:
         """The text of each verse (titles and subscriptions left out), by BBCCCVVV, in order."""
         return MappingProxyType({row.ref: row.text for row in self.verses if row.kind == "verse"})
+
+    @cached_property
+    def lacks(self) -> str:
+        """In words, what is missing for a whole Bible; empty for one."""
+        books = len({ref // 1_000_000 for ref in self.by_ref})
+        if books == _BOOKS and len(self.by_ref) >= _WHOLE:
+            return ""
+        return f"it has {len(self.by_ref)} verses in {books} of {_BOOKS} books"
 
     def rows(self, kind: str) -> tuple[Verse, ...]:
         """The rows of one kind."""

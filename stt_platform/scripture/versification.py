@@ -147,8 +147,15 @@ def read_versification(path: Path) -> list[Difference]:
     written out: "JOB 39:27-30; 40:1-5"). `kind` follows from the references and is not read. Empty lines are passed
     over. Raises `BadVersification`.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadVersification(
+            f"{path} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8"
+        ) from None
+    with io.StringIO(text, newline="") as file:
+        delimiter = ";" if ";" in text.partition("\n")[0] and "," not in text.partition("\n")[0] else ","
+        reader = csv.reader(file, delimiter=delimiter)
         header = [name.strip().lower() for name in next(reader, [])]
         if missing := [name for name in COLUMNS[:2] if name not in header]:
             raise BadVersification(

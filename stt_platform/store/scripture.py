@@ -40,7 +40,7 @@ def text_row(text: ScriptureText) -> dict:
         "subscriptions": len(text.rows("subscription")),
         "blank": len(text.blank),
         "status": "used",
-        "reason": None,
+        "reason": text.lacks or None,
     }
 
 

@@ -283,7 +283,9 @@ def _control(
 
 
 def _dev_segments(rows: Sequence[PairRow], taught: Set[str], options: TranslationSetOptions) -> frozenset[str]:
-    """Segments in the order of a draw, each with all that it is tied to, until there are enough."""
+    """Segments that are drawn by their name, each with all that it is tied to: a text that comes later moves none."""
+    main = main_target(rows)
+    own = {row.segment_id for row in rows if row.es_source == main}
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -304,12 +306,15 @@ def _dev_segments(rows: Sequence[PairRow], taught: Set[str], options: Translatio
         tied[root(name)].append(name)
     for text in taught & owner.keys():
         tied.pop(root(owner[text]), None)
-    wanted = min(round(options.dev_share * len(parent)), options.most_dev)
     dev: set[str] = set()
-    for name in sorted(tied, key=lambda name: drawn(options.seed, "dev", name)):
-        if len(dev) + len(tied[name]) <= wanted:
-            dev.update(tied[name])
+    for _, names in sorted((_draw(names, own, options.seed), names) for names in tied.values()):
+        if len(dev) + len(names) <= options.most_dev and _draw(names, own, options.seed) < options.dev_share:
+            dev.update(names)
     return frozenset(dev)
+
+
+def _draw(names: Sequence[str], own: Set[str], seed: int) -> float:
+    return drawn(seed, "dev", min(own.intersection(names) or names))
 
 
 def _row(name: str, example: Example, weight: float, options: TranslationSetOptions) -> TrainingExample:

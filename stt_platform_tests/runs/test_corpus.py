@@ -245,6 +245,7 @@ def test_a_table_that_a_person_corrected_wins(store: MetadataStore, home: Path) 
     corrected.write_text(
         text.replace("NUM 12:16,NUM 13:1,renumbered,", "NUM 12:16,,,seen by hand") + ",NUM 13:1,,\n", encoding="utf-8"
     )
+    (corrected.parent / "kjv-rvr1960.csv").write_text("english,spanish\n", encoding="utf-8")
     assert materialise("verse_pairs").success
     (row,) = store.query("select * from verse_pairs where en_source = 'kjv' and en_refs = [4012016]").to_pylist()
     assert (row["es_refs"], row["status"]) == ([], "quarantined")
@@ -252,6 +253,7 @@ def test_a_table_that_a_person_corrected_wins(store: MetadataStore, home: Path) 
     assert not check["texts_number_alike"].passed
     assert "NUM 12:16" in check["texts_number_alike"].metadata["kjv-rvr1909"].value
     assert check["every_verse_is_accounted_for"].passed
+    assert check["corrected_tables_are_used"].metadata["not used"].value == "kjv-rvr1960.csv"
     corrected.write_text("english,spanish\nNUM 99:99x,NUM 1:1\n", encoding="utf-8")
     with pytest.raises(dg.Failure, match=r"kjv-rvr1909.csv, line 2.*write it as NUM 13:1"):
         materialise("verse_pairs")

@@ -136,6 +136,7 @@ def test_a_subscription(text: str, language: str, verse: str, note: str) -> None
         (19119033, "HE. Enséñame", "Enséñame"),
         (19119033, "He guardado tu ley", "He guardado tu ley"),
         (19119008, "forsake me not. ב BETH.", "forsake me not."),
+        (19119088, "LAMEDH. Quicken me", "Quicken me"),
         (19119017, "BETH. Haz bien", "BETH. Haz bien"),
         (19118009, "BETH. Mejor", "BETH. Mejor"),
     ],
@@ -167,6 +168,10 @@ def test_capitals_at_the_head_become_what_the_word_is_elsewhere() -> None:
     ]
     for text, expected in table:
         assert without_capitals(text, forms, heads_chapter=True)[0] == expected
+    assert without_capitals("Aleluya. ALABARÉ á Jehová", forms, heads_chapter=True)[0] == "Aleluya. Alabaré á Jehová"
+    proverbs = "Las sentencias de Salomón. EL hijo sabio alegra al padre"
+    assert without_capitals(proverbs, forms, heads_chapter=True)[0] == proverbs.replace("EL", "El")
+    assert without_capitals(proverbs, forms, heads_chapter=False) == (proverbs, "")
     assert without_capitals("TEKEL: Pesado has sido", forms, heads_chapter=False) == ("TEKEL: Pesado has sido", "")
     assert without_capitals("ENTONCES respondió", forms, heads_chapter=False) == ("Entonces respondió", "ENTONCES")
 

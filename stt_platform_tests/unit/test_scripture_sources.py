@@ -3,6 +3,7 @@
 import gzip
 import json
 import lzma
+import os
 import re
 import sqlite3
 import struct
@@ -323,6 +324,24 @@ def test_the_better_source_is_used_and_the_other_named(tmp_path: Path) -> None:
     assert found.texts["bbe"].source == "scrollmapper: BBE.json"
     assert [(row.source, row.text_id) for row in found.unused] == [("scrollmapper_2024: t_bbe.csv", "bbe")]
     assert [offer.loader for offer in offered_texts([tmp_path])["bbe"]] == ["scrollmapper", "scrollmapper_2024"]
+
+
+def test_a_cut_copy_of_the_better_source_does_not_win(tmp_path: Path) -> None:
+    first = dict(list(ENGLISH.items())[: len(ENGLISH) // 2])
+    (tmp_path / "t_asv.csv").write_bytes(old_csv(first))
+    (tmp_path / "ASV.json").write_bytes(new_json(ENGLISH))
+    found = find_texts([tmp_path])
+    assert found.texts["asv"].source == "scrollmapper: ASV.json"
+    ((source, reason),) = [(row.source, row.reason) for row in found.unused]
+    assert source == "scrollmapper_2024: t_asv.csv"
+    assert reason.endswith(f"of 66 books; scrollmapper: ASV.json has {len(ENGLISH)} verses")
+    assert found.texts["asv"].lacks == f"it has {len(ENGLISH)} verses in 2 of 66 books"
+
+
+def test_a_pipe_is_passed_over(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "ASV.json").write_bytes(new_json(ENGLISH))
+    assert list(find_texts([tmp_path]).texts) == ["asv"]
 
 
 def test_a_damaged_source_is_reported_and_the_next_one_used(tmp_path: Path) -> None:

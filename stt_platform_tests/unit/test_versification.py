@@ -139,3 +139,12 @@ def test_the_alarm_says_what_a_new_text_has_otherwise() -> None:
         "the table has NUM 12:16 = NUM 13:1 (renumbered), which this text does not show",
         "found nothing = MAT 17:21 (only Spanish), which the table does not have",
     ]
+
+
+def test_a_table_from_a_spreadsheet_says_what_is_wrong_with_it_or_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "kjv-rvr1909.csv"
+    path.write_bytes("english,spanish\nNúmeros 12:16,NUM 13:1\n".encode("latin-1"))
+    with pytest.raises(BadVersification, match=r"kjv-rvr1909.csv is not UTF-8 .*: save it as UTF-8"):
+        read_versification(path)
+    path.write_text("english;spanish;kind;note\nNUM 12:16;NUM 13:1;renumbered;\n", encoding="utf-8-sig")
+    assert read_versification(path) == [Difference((4012016,), (4013001,))]

@@ -10,7 +10,7 @@ from typing import Any
 
 from stt_platform.defs.corpus import corpus_stage
 from stt_platform.defs.scripture import checks, report
-from stt_platform.defs.scripture.folders import fetch_missing, own_folder, text_folders, texts_digest
+from stt_platform.defs.scripture.folders import confirmed_tables, fetch_missing, own_folder, text_folders, texts_digest
 from stt_platform.defs.work import Work
 from stt_platform.files import sha256_of
 from stt_platform.scripture.filters import Limits
@@ -100,17 +100,13 @@ def _without_text(text_id: str, language: str, source: str, status: str, reason:
 
 def _pairs_parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
     return {
-        "confirmed": {path.name: sha256_of(path) for path in _confirmed_files(home)},
+        "confirmed": {path.name: sha256_of(path) for path in confirmed_tables(home)},
         "limits": _limits(settings),
     }
 
 
 def _limits(settings: Settings) -> dict[str, float]:
     return {"length_z": settings.scripture.max_length_z, "verses": settings.scripture.max_verses}
-
-
-def _confirmed_files(home: Path) -> list[Path]:
-    return sorted((home / "scripture" / "versification").glob("*.csv"))
 
 
 @corpus_stage(
@@ -135,7 +131,7 @@ def verse_pairs(work: Work) -> StageResult:
     paired = pair_texts(
         [text for text in texts if text.language == "en"],
         [text for text in texts if text.language == "es"],
-        confirmed={path.stem: _read_confirmed(path) for path in _confirmed_files(work.store.home)},
+        confirmed={path.stem: _read_confirmed(path) for path in confirmed_tables(work.store.home)},
         progress=work.say,
         threads=min(4, os.cpu_count() or 1),
     )

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stt_platform.defs.platform import Platform
+from stt_platform.defs.scripture.folders import confirmed_tables
 from stt_platform.scripture.splitting import leaks
 from stt_platform.store.scripture import read_pairs
 from stt_platform.store.stages import CORPUS, StageOutput, current_output
@@ -24,6 +25,11 @@ PAIR_CHECKS = (
         "texts_number_alike",
         "No text numbers its verses otherwise than the versification table says. If one does, look whether the "
         "aligner is right (page /scripture); if so, copy its table to STT_HOME/scripture/versification/.",
+        False,
+    ),
+    (
+        "corrected_tables_are_used",
+        "Every table in STT_HOME/scripture/versification/ is named after two texts that are here: kjv-rvr1909.csv.",
         False,
     ),
 )
@@ -55,6 +61,17 @@ def check_pairs(platform: Platform, output: StageOutput) -> Iterator[dg.AssetChe
         },
     )
     yield _number_alike(output)
+    names = {path.stem for path in (output.folder / "versification").glob("*.csv")}
+    strays = [path.name for path in confirmed_tables(platform.home) if path.stem not in names]
+    yield dg.AssetCheckResult(
+        check_name="corrected_tables_are_used",
+        passed=not strays,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "not used": ", ".join(strays) or "–",
+            "possible names": ", ".join(f"{name}.csv" for name in sorted(names)),
+        },
+    )
 
 
 def _all_accounted_for(platform: Platform, output: StageOutput, pairs) -> dg.AssetCheckResult:

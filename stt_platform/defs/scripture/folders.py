@@ -17,6 +17,11 @@ def own_folder(home: Path) -> Path:
     return home / "scripture" / "texts"
 
 
+def confirmed_tables(home: Path) -> list[Path]:
+    """The versification tables that a person corrected, each named after its pair of texts."""
+    return sorted(path for path in (home / "scripture" / "versification").glob("*.csv") if path.is_file())
+
+
 def text_folders(home: Path, settings: Settings) -> list[Path]:
     """All places in which texts are looked for."""
     named = [Path(folder).expanduser() for folder in settings.scripture.folders]
