@@ -33,6 +33,9 @@ _AND = {"en": "and", "es": "y"}
 _LONGEST_SUPPLIED_WORDS = 8
 _VERSE_IN_TEXT = re.compile(r"\((\d{1,3}):(\d{1,3})\)\s*")
 
+# Misprints: "Bucita,, de la familia de Ram".
+_DOUBLED = re.compile(r"(?<![,.])([,.])\1(?![,.])")
+
 
 @dataclass
 class Stripped:
@@ -81,6 +84,8 @@ def plain_words(text: str, language: str, removed: list[str]) -> str:
     text = _LOOSE.sub(lambda match: _drop("markup", match[0], removed, " "), text)
     if _SEAM in text:
         text = _SPACE_AT_SEAM.sub(" ", text).replace(_SEAM, "")
+    if ",," in text or ".." in text:
+        text = _DOUBLED.sub(lambda match: _drop("doubled", match[0], removed, match[1]), text)
     # A stop that lost its word, and spaces that italics left.
     return re.sub(r"\s+(?=[,;:.?!)](?:[\s'’\"”)]|$))", "", " ".join(text.split()))
 

@@ -47,6 +47,8 @@ MARKS = [
     ("¶ For God so loved", "en", "For God so loved", ["markup: ¶"]),
     ("by name \\nd JEHOVAH\\+nd* was", "en", "by name JEHOVAH was", ["markup: \\nd", "markup: \\+nd*"]),
     ("and he \\43:2\\ said", "en", "and he said", ["merge: 43:2"]),
+    ("de Bucita,, de la familia", "es", "de Bucita, de la familia", ["doubled: ,,"]),
+    ("fifteen fathoms..", "en", "fifteen fathoms.", ["doubled: .."]),
     ("will be yours ... the woodland", "en", "will be yours the woodland", ["gap: ..."]),
     ("And he said, *** I took", "en", "And he said, I took", ["gap: ***"]),
     ("and live forever...", "en", "and live forever...", []),
