@@ -52,6 +52,7 @@ lock: $(UV) ## Resolve all pins anew
 	    --output-file requirements-inaspeechsegmenter.lock
 	$(COMPILE) requirements-inaspeechsegmenter-models.in --no-deps --no-build \
 	    --output-file requirements-inaspeechsegmenter-models.lock
+	$(COMPILE) requirements-comet.in --no-build --output-file requirements-comet.lock
 
 environments: setup ## Build the isolated environments now, instead of on first use
 	$(VENV)/bin/python -m stt_platform.environments
