@@ -1,27 +1,11 @@
-import contextlib
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from stt_platform_tests import listening_home as fixture
-
-SERVE = "import sys, pathlib; from stt_platform.listening.app import serve; serve(pathlib.Path(sys.argv[1]), port=0)"
-
-
-@contextlib.contextmanager
-def serving(home: Path) -> Iterator[str]:
-    """Where the real server answers, started as a process of its own on a free port."""
-    command = [sys.executable, "-u", "-c", SERVE, str(home)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            yield server.stdout.readline().split()[-1]
-        finally:
-            server.terminate()
+from stt_platform_tests.e2e.serving import serving
 
 
 @pytest.fixture(scope="module")
