@@ -17,9 +17,10 @@ from dagster._core.utils import make_new_backfill_id
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.runs import partitions_in_progress, unfinished_runs
 from stt_platform.defs.sermons.stage import plan
+from stt_platform.defs.work import progress_file
 from stt_platform.instance import daemon_is_alive, running_daemon
 from stt_platform.settings import PlatformError, Settings, load_settings
-from stt_platform.store.stages import current_output, stage_folder
+from stt_platform.store.stages import current_output
 
 _POLL_S = 0.5
 
@@ -181,7 +182,7 @@ def _now(home: Path, left: dict[str, list[str]], busy: frozenset[str]) -> str:
         if left[sermon]:
             stage = left[sermon][0]
             try:
-                words.append(f"{stage} of {sermon}: {(stage_folder(home, sermon, stage) / '.progress').read_text()}")
+                words.append(f"{stage} of {sermon}: {progress_file(home, sermon, stage).read_text()}")
             except FileNotFoundError:
                 words.append(f"{stage} of {sermon}")
     return "; ".join(words)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -12,8 +12,9 @@ from rich.console import Console
 from stt_platform.definitions import defs
 from stt_platform.defs.corpus import corpus_plan
 from stt_platform.defs.scripture.folders import own_folder
-from stt_platform.settings import PlatformError, Settings
-from stt_platform.store.stages import CORPUS, current_output, stage_folder
+from stt_platform.defs.work import progress_file
+from stt_platform.settings import Settings
+from stt_platform.store.stages import CORPUS, current_output
 
 _LOOK_EVERY_S = 0.3
 
@@ -58,8 +59,6 @@ def _run(instance: dg.DagsterInstance, stages: Sequence[str]) -> dg.ExecuteInPro
         )
     except dg.Failure as failure:
         raise click.ClickException(failure.description or str(failure)) from failure
-    except PlatformError as error:
-        raise click.ClickException(str(error)) from error
 
 
 @contextmanager
@@ -70,14 +69,10 @@ def _shown(home: Path, stages: Sequence[str], console: Console) -> Iterator[None
 
         def watch() -> None:
             while not over.wait(_LOOK_EVERY_S):
-                made = [name for name in stages if (stage_folder(home, CORPUS, name) / ".progress").exists()]
-                for name in made[-1:]:
-                    try:
-                        now = (stage_folder(home, CORPUS, name) / ".progress").read_text(encoding="utf-8")
-                    except FileNotFoundError:
-                        continue
-                    number = stages.index(name) + 1
-                    status.update(f"{number} of {len(stages)}: {name}: {now}")
+                for number, name in enumerate(stages, start=1):
+                    with suppress(FileNotFoundError):
+                        now = progress_file(home, CORPUS, name).read_text(encoding="utf-8")
+                        status.update(f"{number} of {len(stages)}: {name}: {now}")
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()

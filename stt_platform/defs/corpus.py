@@ -5,7 +5,6 @@ decides it, and the plan of what is out of date needs no run.
 """
 
 import inspect
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -15,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from stt_platform.defs.platform import OWNERS, Platform
-from stt_platform.defs.work import Work, device_pool
+from stt_platform.defs.work import Work, build_timed, device_pool
 from stt_platform.files import link_atomically
 from stt_platform.models.registry import ModelMissing
 from stt_platform.settings import PlatformError, Settings
@@ -23,9 +22,7 @@ from stt_platform.store.stages import (
     CORPUS,
     StageOutput,
     StageResult,
-    build_stage,
     current_output,
-    stage_folder,
     stage_key,
 )
 
@@ -202,14 +199,10 @@ def run_corpus_stage(
             )
         )
 
-    started = time.monotonic()
-    try:
-        output = build_stage(store, CORPUS, stage.name, key, make)
-    finally:
-        (stage_folder(store.home, CORPUS, stage.name) / ".progress").unlink(missing_ok=True)
+    output, took_s = build_timed(store, CORPUS, stage.name, key, make, timings_s)
     for name, known_as in stage.published.items():
         link_atomically(output.folder / name, store.home / known_as)
-    return output, {"this took": time.monotonic() - started, **timings_s}
+    return output, took_s
 
 
 def _finished(home: Path, stage: str) -> StageOutput:

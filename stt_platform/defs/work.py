@@ -10,9 +10,14 @@ from stt_platform.files import write_atomically
 from stt_platform.gpu import CPU, device_name, hold_device
 from stt_platform.settings import Settings, SettingsError, load_settings
 from stt_platform.store.metadata import MetadataStore
-from stt_platform.store.stages import StageOutput, stage_folder
+from stt_platform.store.stages import StageOutput, StageResult, build_stage, stage_folder
 
 _PROGRESS_EVERY_S = 1.0
+
+
+def progress_file(home: Path, owner: str, stage: str) -> Path:
+    """Where a stage at work writes down how far it is; gone when it is done."""
+    return stage_folder(home, owner, stage) / ".progress"
 
 
 @dataclass(kw_only=True)
@@ -40,7 +45,7 @@ class Work:
         if at - self._progress_at < _PROGRESS_EVERY_S:
             return
         self._progress_at = at
-        write_atomically(stage_folder(self.store.home, self.owner, self.stage) / ".progress", now.encode())
+        write_atomically(progress_file(self.store.home, self.owner, self.stage), now.encode())
 
     @contextmanager
     def device(self, kind: str) -> Iterator[None]:
@@ -53,6 +58,23 @@ class Work:
             yield
         self.timings_s["waited for the device"] = lease.waited_s
         self.timings_s["held the device"] = lease.held_s
+
+
+def build_timed(
+    store: MetadataStore,
+    owner: str,
+    stage: str,
+    key: str,
+    make: Callable[[Path], StageResult],
+    timings_s: Mapping[str, float],
+) -> tuple[StageOutput, dict[str, float]]:
+    """`build_stage`, and what took how long; `timings_s` is what the recipe measured of itself while it ran."""
+    started = time.monotonic()
+    try:
+        output = build_stage(store, owner, stage, key, make)
+    finally:
+        progress_file(store.home, owner, stage).unlink(missing_ok=True)
+    return output, {"this took": time.monotonic() - started, **timings_s}
 
 
 def device_pool(on_device: Callable[[Settings], bool]) -> str | None:

@@ -14,7 +14,8 @@ from stt_platform.scripture.lexicon import fold
 from stt_platform.scripture.pairs import QUARANTINED, PairRow
 from stt_platform.scripture.versification import show_refs
 
-_MARKUP = re.compile(r"[{}\[\]<>¶&]")
+MARKUP = re.compile(r"[{}\[\]<>¶&]")
+"""What no text to learn from holds."""
 _WORD = re.compile(r"[^\W_]+")
 _PSALMS = 19
 
@@ -104,7 +105,7 @@ def _too_many(row: PairRow, limits: Limits) -> str:
 
 def _markup(row: PairRow) -> str:
     for language, text in (("English", row.en), ("Spanish", row.es)):
-        if found := _MARKUP.search(text):
+        if found := MARKUP.search(text):
             return f"markup: the {language} side holds {found.group()!r}; none of {{ }} [ ] < > ¶ & is allowed"
     return ""
 

@@ -307,8 +307,8 @@ def _dev_segments(rows: Sequence[PairRow], taught: Set[str], options: Translatio
     for text in taught & owner.keys():
         tied.pop(root(owner[text]), None)
     dev: set[str] = set()
-    for _, names in sorted((_draw(names, own, options.seed), names) for names in tied.values()):
-        if len(dev) + len(names) <= options.most_dev and _draw(names, own, options.seed) < options.dev_share:
+    for draw, names in sorted((_draw(names, own, options.seed), names) for names in tied.values()):
+        if len(dev) + len(names) <= options.most_dev and draw < options.dev_share:
             dev.update(names)
     return frozenset(dev)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from stt_platform.glossary.hints import drawn
+from stt_platform.scripture.filters import MARKUP
 from stt_platform.scripture.pairs import ACCEPTED, QUARANTINED, PairRow
 from stt_platform.translation.round_trip import judge_round_trip, tag_back_translation
 
@@ -14,8 +15,6 @@ ORIGINALS = ("web", "asv", "kjv")
 """Which English is compared with: the nearest to what a translator writes today first, then the others by name."""
 
 SHORT_CHARACTERS = (40, 90)
-
-_MARKUP = "{}[]<>¶&"
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def back_translate(
 def _judged(row: PairRow, made: str, system: str, min_chrf: float, most_copied: float) -> BackTranslation:
     judged = judge_round_trip(made, row.en, row.es, min_chrf=min_chrf, most_copied=most_copied)
     status, reason = judged.status, judged.reason
-    residue = sorted(set(made) & set(_MARKUP))
+    residue = sorted(set(MARKUP.findall(made)))
     if status == ACCEPTED and residue:
         status, reason = QUARANTINED, f"holds markup: {' '.join(residue)}"
     english = tag_back_translation(made) if status == ACCEPTED else made

@@ -1,6 +1,5 @@
 """What is asserted of the verse pairs and of their split, each time they are made."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.scripture.folders import confirmed_tables
+from stt_platform.scripture.filters import MARKUP
 from stt_platform.scripture.splitting import leaks
 from stt_platform.store.scripture import read_pairs
 from stt_platform.store.stages import CORPUS, StageOutput, current_output
@@ -37,7 +37,6 @@ SPLIT_CHECKS = (
     ("no_segment_on_both_sides", "No aligned verse teaches in one version and examines in another.", True),
     ("no_text_on_both_sides", "No Spanish or English text, accents and capitals aside, is on both sides.", True),
 )
-_RESIDUE = re.compile(r"[{}\[\]<>¶&]")
 _SHOWN = 5
 
 
@@ -49,7 +48,7 @@ def check_pairs(platform: Platform, output: StageOutput) -> Iterator[dg.AssetChe
     unclean = [
         row["pair_id"]
         for row in accepted.select(["pair_id", "en", "es"]).to_pylist()
-        if not row["en"].strip() or not row["es"].strip() or _RESIDUE.search(row["en"]) or _RESIDUE.search(row["es"])
+        if not row["en"].strip() or not row["es"].strip() or MARKUP.search(row["en"]) or MARKUP.search(row["es"])
     ]
     yield dg.AssetCheckResult(
         check_name="accepted_pairs_are_clean",

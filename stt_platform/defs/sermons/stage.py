@@ -5,7 +5,6 @@ of what is out of date needs no run: it compares hashes of recipes (`store/stage
 """
 
 import inspect
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,16 +18,14 @@ from stt_platform.audio.diarize_pyannote import PipelineUnavailable
 from stt_platform.defs.platform import OWNERS, Platform
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.report import sermon_metadata
-from stt_platform.defs.work import Work, device_pool
+from stt_platform.defs.work import Work, build_timed, device_pool
 from stt_platform.models.registry import ModelMissing
 from stt_platform.settings import PlatformError, Settings
 from stt_platform.store.intake import Registration, registration
 from stt_platform.store.stages import (
     StageOutput,
     StageResult,
-    build_stage,
     current_output,
-    stage_folder,
     stage_key,
 )
 
@@ -207,15 +204,11 @@ def run_stage(
             )
         )
 
-    started = time.monotonic()
     try:
-        output = build_stage(store, sermon, stage.name, key, make)
+        return build_timed(store, sermon, stage.name, key, make, timings_s)
     except _FOR_THE_USER as error:
         # Says what to do; a traceback would bury it, and another try would end the same way.
         raise dg.Failure(str(error), allow_retries=False) from error
-    finally:
-        (stage_folder(store.home, sermon, stage.name) / ".progress").unlink(missing_ok=True)
-    return output, {"this took": time.monotonic() - started, **timings_s}
 
 
 def _finished(home: Path, sermon: str, stage: str) -> StageOutput:
