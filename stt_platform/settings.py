@@ -299,6 +299,63 @@ class TranslationSettings(_Section):
     )
 
 
+class AssessmentSettings(_Section):
+    """Judging the automatic labels before anything is trained on them."""
+
+    segments: int = Field(100, ge=1, description="chunks that people write down from scratch (seed, phase 3: 50–100)")
+    seed: int = Field(42, description="changes which chunks are drawn (ours)")
+    label_policy: Literal["measured", "confidence_filter", "drop_worst", "weak_then_clean", "transcribe_again"] = Field(
+        "measured",
+        description="how automatic labels are used for training; measured: by the band of the baseline's word error rate "
+        "(seed, phase 3), and `drop_worst` until there is one",
+    )
+
+
+class EvaluationSettings(_Section):
+    """What models are measured on, and when one counts as better."""
+
+    church_segments: int = Field(
+        100,
+        ge=1,
+        description="transcribed chunks of the frozen church test; references of whole sermons always count (seed)",
+    )
+    general_folder: str = Field(
+        "",
+        description="folder with general test sets, speech and text (LibriSpeech, NTREX …); empty: `STT_HOME/general`",
+    )
+    general_utterances: int = Field(
+        200, ge=0, description="utterances of each general set of speech, drawn by speaker; 0: all (ours)"
+    )
+    general_sentences: int = Field(1000, ge=0, description="sentences of each general set of text; 0: all (ours)")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval, and 1 - p of every decision (ours)")
+    general_wer_margin: float = Field(
+        0.005, ge=0, description="WER, as a fraction, by which an adapter may be worse on general speech (ours)"
+    )
+    general_chrf_margin: float = Field(
+        1.0, ge=0, description="chrF++ points by which an adapter may be worse on general text (ours)"
+    )
+    model: str = Field(
+        "translategemma-4b", description="base translator that is measured, name in the registry (seed, phase 6b)"
+    )
+    device: Literal["cpu", "cuda"] = Field("cuda", description="where translators run (seed: cuda)")
+    verses: int = Field(0, ge=0, description="held-out verses that are translated; 0: all of them (seed, phase 6b)")
+    batch_size: int = Field(32, ge=1, description="texts at once, sorted by length (seed: one by one)")
+    max_new_tokens: int = Field(256, ge=8, description="tokens of one answer (seed, phase 6b)")
+    term_segments: int = Field(
+        300,
+        ge=0,
+        description="held-out verses with terms: asked without, with, and with random hints (ours, after WMT)",
+    )
+    probes: int = Field(
+        200, ge=0, description="verses whose second half the base model is asked for, unseen English (ours)"
+    )
+    comet_model: str = Field("wmt22-comet-da", description="name in the registry (seed, phase 6b)")
+    comet_device: Literal["cpu", "cuda"] = Field("cuda", description="where COMET runs (seed: cuda)")
+    peers: tuple[Literal["apertium"], ...] = Field(
+        ("apertium",), description="translators of other kinds that are measured too, where they are installed (ours)"
+    )
+
+
 class InboxSettings(_Section):
     """Picking up files from `STT_HOME/inbox`."""
 
@@ -351,6 +408,8 @@ class Settings(BaseSettings):
     glossary: GlossarySettings = GlossarySettings()
     back_translation: BackTranslationSettings = BackTranslationSettings()
     translation: TranslationSettings = TranslationSettings()
+    assessment: AssessmentSettings = AssessmentSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     inbox: InboxSettings = InboxSettings()
     ui: UiSettings = UiSettings()
 

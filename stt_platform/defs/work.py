@@ -22,7 +22,10 @@ def progress_file(home: Path, owner: str, stage: str) -> Path:
 
 @dataclass(kw_only=True)
 class Work:
-    """`folder` takes the files of a recipe; `inputs` are the outputs that it was declared to need."""
+    """`folder` takes the files of a recipe; `inputs` are the outputs that it was declared to need.
+
+    `part` is the partition, such as the number of a cycle; None where there is none.
+    """
 
     store: MetadataStore
     settings: Settings
@@ -32,6 +35,7 @@ class Work:
     inputs: Mapping[str, StageOutput]
     folder: Path
     log: Callable[[str], None]
+    part: str | None = None
     timings_s: dict[str, float] = field(default_factory=dict)
     _progress_at: float = 0.0
 

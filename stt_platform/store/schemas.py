@@ -16,19 +16,22 @@ CONSENSUS = ("reliable", "unsure", "rejected")
 PAIR_STATUSES = ("accepted", "quarantined")
 SCRIPTURE_SPLITS = ("train", "test", "excluded")
 SPLITS = ("train", "dev", "test", "final")
+EVALUATION_SETS = ("assessment", "church_test", "general_speech", "scripture_test", "general_text", "terminology")
 
 
 @dataclass(frozen=True)
 class Table:
     """A base table: one Parquet fragment per part.
 
-    `choices` lists the values that a text column may hold; a column that is not named there may hold any.
+    `choices` lists the values that a text column may hold; a column that is not named there may hold any. Of a `shared`
+    table every stage writes a part of its own; any other has one stage that writes it.
     """
 
     name: str
     description: str
     schema: pa.Schema
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shared: bool = False
 
 
 def _required(**types: pa.DataType) -> list[pa.Field]:
@@ -329,6 +332,73 @@ _DEFINITIONS = (
             ]
         ),
         {"split": ("train", "dev", "test")},
+    ),
+    Table(
+        "assessment_sample",
+        "The chunks that people write down from scratch, so that the automatic labels can be judged: drawn by sermon, "
+        "level of noise and speaker. Written by `assessment_sample`.",
+        pa.schema(
+            [
+                *_required(sermon=_TEXT, chunk_id=_TEXT),
+                *_optional(speaker=_TEXT, snr_db=_FLOAT),
+                *_required(noise=_TEXT, duration_s=_FLOAT, path=_TEXT),
+            ]
+        ),
+        {"noise": ("noisy", "middle", "clean", "unknown")},
+    ),
+    Table(
+        "evaluations",
+        "What was measured of a model, with its interval and how to get the same number again. `slice` is `all`, or which "
+        "part (genre, testament, view, hint mode, speaker); `value` is NULL where it could not be scored, and `reason` says "
+        "why; `n` counts what the interval rests on (sermons, segments). Rates are fractions. Written by the evaluations, a "
+        "part for each.",
+        pa.schema(
+            [
+                *_required(evaluation_id=_TEXT, system=_TEXT),
+                *_optional(adapter_id=_TEXT),
+                *_required(set=_TEXT, slice=_TEXT, metric=_TEXT),
+                *_optional(value=_FLOAT, ci_low=_FLOAT, ci_high=_FLOAT),
+                *_required(n=_INT64, signature=_TEXT),
+                *_optional(reason=_TEXT),
+            ]
+        ),
+        {"set": EVALUATION_SETS},
+        shared=True,
+    ),
+    Table(
+        "comparisons",
+        "A system beside the one that it is compared with, on the same rows: the difference (system less the other), its "
+        "interval, the p value, and what is decided. Written by the evaluations, a part for each.",
+        pa.schema(
+            [
+                *_required(evaluation_id=_TEXT, system=_TEXT),
+                *_optional(adapter_id=_TEXT),
+                *_required(compared_with=_TEXT, set=_TEXT, slice=_TEXT, metric=_TEXT),
+                *_optional(difference=_FLOAT, ci_low=_FLOAT, ci_high=_FLOAT, p_value=_FLOAT),
+                *_required(n=_INT64, decision=_TEXT, method=_TEXT, reason=_TEXT),
+            ]
+        ),
+        {"set": EVALUATION_SETS, "decision": ("better", "worse", "undecided")},
+        shared=True,
+    ),
+    Table(
+        "evaluation_rows",
+        "Every text that was scored, and every one that could not be, with its reason. `group_id` is what the rows are "
+        "resampled by: the sermon or speaker, the verse segment. `errors` in `words` is of normalised speech, `chrf` and "
+        "`comet` of translations. Written by the evaluations, a part for each.",
+        pa.schema(
+            [
+                *_required(evaluation_id=_TEXT, system=_TEXT),
+                *_optional(adapter_id=_TEXT),
+                *_required(set=_TEXT, slice=_TEXT, row_id=_TEXT, group_id=_TEXT),
+                *_optional(source=_TEXT, reference=_TEXT, hypothesis=_TEXT),
+                *_optional(errors=_INT64, words=_INT64, chrf=_FLOAT, comet=_FLOAT),
+                *_required(status=_TEXT),
+                *_optional(reason=_TEXT),
+            ]
+        ),
+        {"set": EVALUATION_SETS},
+        shared=True,
     ),
 )
 

@@ -1,13 +1,14 @@
-"""Outputs of stages, named by what they were made from. A stage belongs to a sermon or to the corpus.
+"""Outputs of stages, named by what they were made from. A stage belongs to a sermon, to the corpus, or to a cycle.
 
-`sermons/<sermon>/<stage>/<key>/` or `corpus/<stage>/<key>/` holds the files of one output, `stage.json` among them;
-`current.json` beside it points at the one in use. The key is a hash of the stage's code version, its parameters and the digests of its
-inputs: the same key means there is nothing to do. The folder is made under a temporary name and renamed when it is
-whole, so a process killed at any moment leaves the old output or the new one.
+`sermons/<sermon>/<stage>/<key>/`, `corpus/<stage>/<key>/` or `cycles/<number>/<stage>/<key>/` holds the files of one
+output, `stage.json` among them; `current.json` beside it points at the one in use. The key is a hash of the stage's code
+version, its parameters and the digests of its inputs: the same key means there is nothing to do. The folder is made under
+a temporary name and renamed when it is whole, so a process killed at any moment leaves the old output or the new one.
 """
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,9 +17,12 @@ from typing import Any
 
 from stt_platform.files import fsync_file, fsync_folder, one_at_a_time, sha256_of, temporary_name, write_atomically
 from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.schemas import TABLES
 
 CORPUS = "corpus"
 """Owner of what is made once and not for each sermon: scripture, glossary, training sets. No sermon's key is so short."""
+
+_OF_A_KIND = re.compile(r"([a-z]+)-([a-z0-9]{1,20})")
 
 _MANIFEST = "stage.json"
 
@@ -39,7 +43,7 @@ class StageResult:
 
 @dataclass(frozen=True)
 class StageOutput:
-    """A finished output on disk, of the sermon `owner` or of `CORPUS`.
+    """A finished output on disk, of the sermon `owner`, of `CORPUS`, or of a `part_owner`.
 
     `digest` covers its files and its verdict: what the next stage's key is made of.
     """
@@ -77,8 +81,20 @@ def stage_folder(home: Path, owner: str, stage: str) -> Path:
     return _owner_folder(home, owner) / stage
 
 
+def part_owner(kind: str, key: str) -> str:
+    """The owner of what is made for one of several of a kind: ("cycle", "3") is "cycle-3", in `cycles/3`."""
+    owner = f"{kind}-{key.lower()}"
+    if not _OF_A_KIND.fullmatch(owner):
+        raise ValueError(f"{kind} {key!r}: want letters a-z and digits, such as {kind} 0")
+    return owner
+
+
 def _owner_folder(home: Path, owner: str) -> Path:
-    return home / CORPUS if owner == CORPUS else home / "sermons" / owner
+    if owner == CORPUS:
+        return home / CORPUS
+    if found := _OF_A_KIND.fullmatch(owner):
+        return home / f"{found[1]}s" / found[2]
+    return home / "sermons" / owner
 
 
 def current_output(home: Path, owner: str, stage: str) -> StageOutput | None:
@@ -183,8 +199,9 @@ def _usable(folder: Path, owner: str, stage: str, key: str) -> StageOutput | Non
 
 def _publish(store: MetadataStore, output: StageOutput) -> None:
     for table in output.tables:
-        store.publish_file(table, output.owner, output.folder / f"{table}.parquet")
-    if output.owner == CORPUS:
+        part = f"{output.owner}.{output.stage}" if TABLES[table].shared else output.owner
+        store.publish_file(table, part, output.folder / f"{table}.parquet")
+    if output.owner == CORPUS or _OF_A_KIND.fullmatch(output.owner):
         return
     # One fragment for all stages of a sermon, so that a question about a thousand sermons opens a thousand files.
     folder = _owner_folder(store.home, output.owner)
