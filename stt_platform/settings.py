@@ -356,6 +356,115 @@ class EvaluationSettings(_Section):
     )
 
 
+class SpeechTrainingSettings(_Section):
+    """What the recogniser learns from, and how its adapter is trained."""
+
+    model: str = Field("distil-large-v3", description="base recogniser, name in the model registry (seed, phase 5)")
+    device: Literal["cpu", "cuda"] = Field("cuda", description="where it trains (seed: cuda)")
+    base: Literal["float32", "bfloat16", "int8"] = Field(
+        "bfloat16", description="arithmetic of the frozen base (seed: 8 bits, which is slower and merges with a loss)"
+    )
+    rank: int = Field(32, ge=1, description="rank of LoRA (seed, phase 5)")
+    alpha: int = Field(64, ge=1, description="scale of LoRA (seed, phase 5)")
+    dropout: float = Field(0.05, ge=0, lt=1, description="of LoRA (seed, phase 5)")
+    targets: Literal["q_proj,v_proj", "attention", "all-linear"] = Field(
+        "q_proj,v_proj",
+        description="matrices of encoder and decoder that are adapted (seed: q_proj and v_proj, at least)",
+    )
+    epochs: int = Field(3, ge=1, description="passes through the set (seed, phase 5)")
+    learning_rate: float = Field(1e-4, gt=0, description="its peak (seed, phase 5)")
+    micro_batch: int = Field(4, ge=1, description="examples at once; the memory planner may lower it (seed, phase 5)")
+    effective_batch: int = Field(16, ge=1, description="examples of one step, by accumulation (seed: 4 × 4)")
+    warmup_steps: int = Field(500, ge=0, description="steps; at most a tenth of all (seed: 500, whatever the set)")
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = Field(
+        "adamw_8bit", description="states in 8 bits (seed: adamw_bnb_8bit)"
+    )
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are scaled down to it (ours)")
+    checkpointing: bool = Field(True, description="activations are computed again to save memory (seed, phase 5)")
+    spec_augment: bool = Field(True, description="SpecAugment (Park et al. 2019; ours)")
+    save_steps: int = Field(500, ge=1, description="steps between checkpoints (seed, phase 5)")
+    eval_steps: int = Field(500, ge=1, description="steps between evaluations on the dev sermons (seed, phase 5)")
+    dev_examples: int = Field(64, ge=0, description="chunks of dev sermons that are watched during training (ours)")
+    replay_ratio: float = Field(
+        0.7, ge=0, lt=1, description="share of general English in the set, as far as there is some (seed, phase 6)"
+    )
+    no_speech_share: float = Field(
+        0.03,
+        ge=0,
+        lt=0.5,
+        description="share of stretches where nobody speaks, with empty text (ours, after Calm-Whisper)",
+    )
+    timestamp_share: float = Field(
+        0.2, ge=0, lt=0.5, description="share of the examples that carry times (ours, after distil-whisper)"
+    )
+    min_avg_logprob: float = Field(
+        -0.5,
+        description="average log probability below which the policy `confidence_filter` uses no automatic label (ours)",
+    )
+    drop_worst: float = Field(
+        0.2, ge=0, lt=1, description="share of automatic labels that the policy `drop_worst` leaves out (ours)"
+    )
+    seed: int = Field(42, description="of every draw (seed: 42)")
+
+
+class TranslatorTrainingSettings(_Section):
+    """How adapters of TranslateGemma are trained: QLoRA on packed verses."""
+
+    models: dict[Literal["A", "B"], str] = Field(
+        {"A": "translategemma-4b", "B": "translategemma-12b"}, description="base of each approach (seed, phase 5)"
+    )
+    device: Literal["cpu", "cuda"] = Field("cuda", description="where it trains (seed: cuda)")
+    base: Literal["float32", "bfloat16", "nf4"] = Field(
+        "nf4", description="arithmetic of the frozen base; nf4: 4 bits with double quantisation (seed, phase 5)"
+    )
+    rank: int = Field(16, ge=1, description="rank of LoRA (seed, phase 5)")
+    alpha: int = Field(16, ge=1, description="scale of LoRA (seed, phase 5)")
+    dropout: float = Field(0.05, ge=0, lt=1, description="of LoRA (seed, phase 5)")
+    epochs: int = Field(3, ge=1, description="passes through the set (seed, phase 5)")
+    max_steps: int = Field(0, ge=0, description="steps at most; 0: no limit")
+    learning_rate: float = Field(2e-4, gt=0, description="its peak (seed, phase 5)")
+    row_tokens: int = Field(512, ge=64, description="tokens of a packed row (seed, phase 5: 512)")
+    rows: dict[Literal["A", "B"], int] = Field(
+        {"A": 2, "B": 1}, description="rows at once; the memory planner may lower it (seed, phase 5)"
+    )
+    effective_rows: int = Field(8, ge=1, description="rows of one step, by accumulation (seed: 2 × 4 and 1 × 8)")
+    warmup_share: float = Field(0.03, ge=0, lt=1, description="share of the steps (seed, phase 5)")
+    max_grad_norm: float = Field(0.3, gt=0, description="gradients are scaled down to it (seed, phase 5)")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "cosine", description="of the learning rate (seed, phase 5)"
+    )
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = Field(
+        "paged_adamw_32bit", description="(seed, phase 5)"
+    )
+    checkpointing: bool = Field(True, description="activations are computed again to save memory (seed, phase 5)")
+    save_steps: int = Field(500, ge=1, description="steps between checkpoints (seed, phase 5)")
+    save_total: int = Field(3, ge=1, description="checkpoints that are kept, beside the best (seed, phase 5)")
+    eval_steps: int = Field(500, ge=1, description="steps between evaluations on verses kept for it (ours)")
+    dev_examples: int = Field(100, ge=0, description="verses that are watched during training (ours)")
+    patience: int = Field(
+        3, ge=1, description="evaluations without a better loss or chrF++, after which it stops (ours)"
+    )
+    seed: int = Field(42, description="of every draw (seed: 42)")
+
+
+class MarianTrainingSettings(_Section):
+    """How MarianMT, the small fallback, is fine-tuned as a whole."""
+
+    model: str = Field("opus-mt-en-es", description="base, name in the model registry (seed, phase 5)")
+    device: Literal["cpu", "cuda"] = Field("cuda", description="where it trains")
+    epochs: int = Field(5, ge=1, description="passes through the set (seed, phase 5)")
+    max_steps: int = Field(0, ge=0, description="steps at most; 0: no limit")
+    learning_rate: float = Field(5e-5, gt=0, description="its peak (seed, phase 5)")
+    micro_batch: int = Field(32, ge=1, description="examples at once; the memory planner may lower it (seed, phase 5)")
+    effective_batch: int = Field(32, ge=1, description="examples of one step (seed, phase 5)")
+    max_tokens: int = Field(128, ge=16, description="tokens of a side; longer examples are left out (seed: cut)")
+    bfloat16: bool = Field(True, description="arithmetic of the training (seed: bf16)")
+    save_steps: int = Field(1000, ge=1, description="steps between checkpoints (seed, phase 5)")
+    eval_steps: int = Field(1000, ge=1, description="steps between evaluations on verses kept for it (ours)")
+    dev_examples: int = Field(200, ge=0, description="verses that are watched during training (ours)")
+    seed: int = Field(42, description="of every draw (ours)")
+
+
 class InboxSettings(_Section):
     """Picking up files from `STT_HOME/inbox`."""
 
@@ -410,6 +519,9 @@ class Settings(BaseSettings):
     translation: TranslationSettings = TranslationSettings()
     assessment: AssessmentSettings = AssessmentSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    speech_training: SpeechTrainingSettings = SpeechTrainingSettings()
+    translator_training: TranslatorTrainingSettings = TranslatorTrainingSettings()
+    marian_training: MarianTrainingSettings = MarianTrainingSettings()
     inbox: InboxSettings = InboxSettings()
     ui: UiSettings = UiSettings()
 
