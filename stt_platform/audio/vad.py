@@ -93,9 +93,18 @@ def frame_energies_db(wav_path: Path) -> np.ndarray:
     Returns:
         float32 of shape `(ceil(samples / 512),)`, never below -120 dB.
     """
+    return energies_of_blocks(_blocks(wav_path))
+
+
+def energies_of_blocks(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """The energies of consecutive pieces of one recording, as `frame_energies_db` gives them for a file.
+
+    Args:
+        blocks: float32 samples in [-1, 1] at 16 kHz; all but the last hold whole frames of 512 samples.
+    """
     floor = 10.0 ** (_SILENCE_FLOOR_DB / 10.0)
     energies = [np.zeros(0, dtype=np.float32)]
-    for block in _blocks(wav_path):
+    for block in blocks:
         power = np.mean(np.square(_frames(block), dtype=np.float64), axis=1)
         energies.append((10.0 * np.log10(np.maximum(power, floor))).astype(np.float32))
     return np.concatenate(energies)
