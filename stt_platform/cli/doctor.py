@@ -4,26 +4,16 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
 from stt_platform.gpu import device_name
+from stt_platform.gpu_facts import Finding, device_findings, mount_finding, read_machine
 from stt_platform.models.registry import ModelMissing, hub_token, model
 from stt_platform.settings import Settings, SettingsError, load_settings
 
 _MIN_FREE_GB = 10
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. `remedy` is what to do where it is not fine."""
-
-    verdict: Literal["fine", "look at", "wrong"]
-    what: str
-    remedy: str = ""
 
 
 def check_machine(home: Path, console: Console) -> int:
@@ -42,7 +32,9 @@ def _findings(home: Path) -> Iterator[Finding]:
     yield _python()
     yield _writable(home)
     yield _space(home)
-    yield _file_system(home)
+    machine = read_machine()
+    yield mount_finding(home.resolve(), machine)
+    yield from device_findings(machine)
     try:
         settings = load_settings(home)
     except SettingsError as error:
@@ -77,20 +69,6 @@ def _space(home: Path) -> Finding:
     if free_gb >= _MIN_FREE_GB:
         return Finding("fine", text)
     return Finding("look at", text, f"an hour of audio takes about 0.3 GB; keep {_MIN_FREE_GB} GB free")
-
-
-def _file_system(home: Path) -> Finding:
-    kinds = {}
-    for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
-        _, mount, kind, *_ = line.split()
-        if home.is_relative_to(mount):
-            kinds[len(mount)] = kind
-    kind = kinds[max(kinds)] if kinds else "unknown"
-    if kind in ("9p", "drvfs", "cifs", "nfs", "nfs4"):
-        return Finding(
-            "look at", f"STT_HOME lies on a {kind} drive", "it is slow and its locks are weak: use Linux's own disk"
-        )
-    return Finding("fine", f"STT_HOME lies on {kind}")
 
 
 def _device(settings: Settings) -> Finding:

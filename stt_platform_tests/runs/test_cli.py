@@ -1,6 +1,7 @@
 """The command `stt`, as a user types it."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -69,10 +70,34 @@ def test_what_users_get_wrong_is_one_line_that_helps(stt_home: Path) -> None:
 def test_doctor_says_what_is_fine_and_what_mends_the_rest(stt_home: Path) -> None:
     fine = stt("doctor", home=stt_home)
     assert "recogniser whisper-tiny.en@0.1.0" in fine.stdout
+    assert "STT_HOME lies on" in fine.stdout
     wrong = stt("doctor", home=stt_home, check=False, STT_PROFILE="workstation")
     if "no CUDA device" in wrong.stdout:
         assert wrong.returncode == 1
         assert "embedded profile" in wrong.stdout
+
+
+def test_doctor_reads_the_gpu(stt_home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    says = folder / "nvidia-smi"
+    says.write_text(
+        """#!/bin/sh
+case "$1" in
+  *compute_cap*) echo 'Field "compute_cap" is not a valid field to query.'; exit 2;;
+  --query-gpu=*) echo 'index, name, driver_version, memory.total [MiB], memory.used [MiB]'
+                 echo '0, Tesla T4, 470.182.03, 15109, 3';;
+  *) echo '| NVIDIA-SMI 470.182.03   Driver Version: 470.182.03   CUDA Version: 11.4     |';;
+esac
+"""
+    )
+    says.chmod(0o755)
+    asked = stt("doctor", home=stt_home, check=False, PATH=f"{folder}:{os.environ['PATH']}")
+    assert asked.returncode == 1
+    assert "fine    GPU 0: Tesla T4, 15.8 GB, of which 15.8 GB are free" in asked.stdout
+    assert "look at GPU 0: the driver does not say its compute capability" in asked.stdout
+    assert "wrong   driver 470.182.03, which serves CUDA 11.4; torch wants" in asked.stdout
+    assert "→ install the NVIDIA driver anew" in asked.stdout
 
 
 @pytest.mark.timeout(900)

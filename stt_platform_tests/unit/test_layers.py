@@ -10,7 +10,7 @@ import pytest
 import stt_platform
 
 PACKAGE = Path(stt_platform.__file__).parent
-MIDDLE = {"store", "models", "gpu", "settings", "files", "environments", "web"}
+MIDDLE = {"store", "models", "gpu", "gpu_facts", "gpu_watch", "settings", "files", "environments", "web"}
 GROUND = {"audio", "speech", "scripture", "glossary", "translation", "training", "evaluation", "feedback"}
 HEAVY = {
     *("torch", "transformers", "pyannote", "faster_whisper", "av", "matplotlib", "onnxruntime", "piper"),
