@@ -1,20 +1,22 @@
-"""The chunks that people transcribe: who is drawn, the list handed out, and the list that comes back."""
+"""The chunks that people transcribe: who is drawn, and the lists that are handed out and kept."""
 
 import json
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from stt_platform.evaluation.assessment import (
-    BadAssessment,
     ChunkToAssess,
     choose_sample,
     noise_levels,
-    read_transcripts,
     sample_csv,
     sample_jsonl,
 )
+from stt_platform.evaluation.assessment_pictures import Share, bands_picture, sample_picture
+from stt_platform.evaluation.intervals import Interval
+from stt_platform.store.assessment_lists import hand_out, returned_lists
 
 
 def church(sermons: int, chunks: int, speakers: int = 2) -> list[ChunkToAssess]:
@@ -92,18 +94,9 @@ SAMPLE = [
     ChunkToAssess("s1-0001", "s1", "=Smith", 12.5, 8.25, "s1/0001.wav"),
     ChunkToAssess("s1-0002", "s1", None, None, 9.0),
 ]
-KNOWN = [chunk.chunk_id for chunk in SAMPLE]
 
 
-def test_the_lists_go_out_empty_and_come_back_as_they_were(tmp_path) -> None:
-    (tmp_path / "sample.jsonl").write_text(sample_jsonl(SAMPLE), encoding="utf-8")
-    (tmp_path / "sample.csv").write_text(sample_csv(SAMPLE), encoding="utf-8-sig", newline="")
-    for name, first in (("sample.jsonl", 1), ("sample.csv", 2)):
-        rows = read_transcripts(tmp_path / name, KNOWN)
-        assert [(row.chunk_id, row.status, row.text, row.line) for row in rows] == [
-            ("s1-0001", "pending", "", first),
-            ("s1-0002", "pending", "", first + 1),
-        ]
+def test_the_lists_go_out_without_texts() -> None:
     assert list(json.loads(sample_jsonl(SAMPLE).splitlines()[0]).values()) == [
         *("s1-0001", "s1", "=Smith", 12.5, 8.25, "s1/0001.wav", "")
     ]
@@ -114,56 +107,83 @@ def test_the_lists_go_out_empty_and_come_back_as_they_were(tmp_path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("a.csv", "chunk_id,manual_text\r\ns1-0001,\"Grace, and\npeace\"\r\ns1-0002,[No speech]\r\n"),
-        ("a.csv", "﻿Chunk_ID;manual_text\r\ns1-0001;Grace, and peace\r\n;\r\ns1-0002;[no speech]\r\n"),
-        ("a.csv", "chunk_id\tspeaker\tmanual_text\ns1-0001\tx\tGrace, and  peace\ns1-0002\t\t[no speech]\n"),
-        ("a.jsonl", '﻿{"chunk_id": "s1-0001", "manual_text": "Grace, and peace "}\n\n'
-                    '{"chunk_id": "s1-0002", "manual_text": "[no speech]"}'),
-    ],
-)  # fmt: skip
-def test_a_list_may_come_back_in_many_ways(tmp_path, name, content) -> None:
-    (tmp_path / name).write_text(content, encoding="utf-8", newline="")
-    rows = read_transcripts(tmp_path / name, KNOWN)
-    assert [(row.chunk_id, row.status, row.text) for row in rows] == [
-        ("s1-0001", "transcribed", "Grace, and peace"),
-        ("s1-0002", "no speech", ""),
-    ]
+def test_keeping_some_of_a_sample_leaves_all_of_it_as_it_is() -> None:
+    chunks = church(12, 40)
+    sample = choose_sample(chunks, size=60, seed=1)
+    for kept in (sample[:1], sample[10:40], sample):
+        assert choose_sample(chunks, size=60, seed=1, keep=[chunk.chunk_id for chunk in kept]) == sample
 
 
-def test_rows_that_fit_nothing_are_marked(tmp_path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("chunk_id,manual_text\ns9-0001,hello\ns1-0001,one\ns1-0001,two\ns1-0001,\n", encoding="utf-8")
-    rows = read_transcripts(path, KNOWN)
-    assert [row.status for row in rows] == ["rejected", "transcribed", "rejected", "pending"]
-    assert rows[0].reason.startswith("chunk 's9-0001' is not in the sample")
-    assert rows[2].reason == "chunk 's1-0001' was transcribed on line 3 already; keep one of the two"
+def test_what_was_transcribed_stays_when_sermons_come_and_the_size_changes() -> None:
+    before = choose_sample(church(4, 40), size=40, seed=1)
+    done = {chunk.chunk_id for chunk in before[::2]}
+    more = church(14, 40)
+    after = choose_sample(more, size=40, seed=1, keep=done)
+    assert len(after) == 40
+    assert done <= {chunk.chunk_id for chunk in after}
+    assert len({chunk.sermon for chunk in after}) == 14
+    smaller = choose_sample(more, size=10, seed=1, keep=done)
+    assert {chunk.chunk_id for chunk in smaller} == done
+    assert choose_sample(more, size=10, seed=1, keep=["gone"]) == choose_sample(more, size=10, seed=1)
 
 
-def test_rows_without_a_text_are_pending(tmp_path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_text('{"chunk_id": "s1-0001"}\n{"chunk_id": "s1-0002", "manual_text": null}\n', encoding="utf-8")
-    assert [row.status for row in read_transcripts(path, KNOWN)] == ["pending", "pending"]
+def fill(path: Path, texts: dict[str, str]) -> bytes:
+    """Write texts into the jsonl list; returns what it holds then."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({**row, "manual_text": texts.get(row["chunk_id"], "")}) + "\n" for row in rows))
+    return path.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.csv", b"chunk_id,text\ns1-0001,hi\n", "a.csv, line 1: there is no column manual_text"),
-        ("a.csv", b"", "a.csv, line 1: there is no column chunk_id"),
-        ("a.csv", b'chunk_id,manual_text\ns1-0001,"a\nb"\ns1-0002,x,y\n', "a.csv, line 4: more cells than columns"),
-        ("a.csv", b'chunk_id,manual_text\ns1-0001,"a\n', "a.csv, line 2: unexpected end of data"),
-        ("a.csv", "chunk_id,manual_text\ns1-0001,señor\n".encode("cp1252"), "a.csv: not UTF-8 at byte 31; save it as"),
-        ("a.jsonl", b'{"chunk_id": "s1-0001", "manual_text": ""}\n{bad}', "a.jsonl, line 2: not JSON"),
-        ("a.jsonl", b"[1]", "a.jsonl, line 1: '\\[1\\]' is not an object"),
-        ("a.jsonl", b'{"chunk_id": "x", "manual_text": 5}', "a.jsonl, line 1: manual_text is 5; a text was expected"),
-        ("a.jsonl", b'{"manual_text": ""}', "a.jsonl, line 1: chunk_id is None"),
-        ("a.xlsx", b"PK", "a.xlsx: '.xlsx' is no kind of list; save it as"),
-    ],
-)
-def test_a_list_that_cannot_be_read_is_named(tmp_path, name, content, message) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(BadAssessment, match=message):
-        read_transcripts(tmp_path / name, KNOWN)
+def ids(path: Path) -> list[str]:
+    return [json.loads(line)["chunk_id"] for line in path.read_text().splitlines()]
+
+
+def test_a_list_that_people_have_written_in_is_never_overwritten(tmp_path: Path) -> None:
+    folder = tmp_path / "assessment"
+    hand_out(tmp_path, SAMPLE)
+    assert sorted(path.name for path in folder.iterdir()) == ["assessment_sample.csv", "assessment_sample.jsonl"]
+    assert (folder / "assessment_sample.csv").read_bytes().startswith(b"\xef\xbb\xbfchunk_id,")
+    assert returned_lists(tmp_path) == []
+    # An untouched list follows the sample.
+    hand_out(tmp_path, SAMPLE[:1])
+    assert ids(folder / "assessment_sample.jsonl") == ["s1-0001"]
+    hand_out(tmp_path, SAMPLE)
+    written = fill(folder / "assessment_sample.jsonl", {"s1-0001": "Amen."})
+    assert [path.name for path in returned_lists(tmp_path)] == ["assessment_sample.jsonl"]
+    hand_out(tmp_path, SAMPLE[1:])
+    assert (folder / "assessment_sample.jsonl").read_bytes() == written
+    assert not (folder / "assessment_sample-2.jsonl").exists()
+    new = [*SAMPLE[1:], ChunkToAssess("s2-0001", "s2", None, None, 3.0)]
+    hand_out(tmp_path, new)
+    assert (folder / "assessment_sample.jsonl").read_bytes() == written
+    assert ids(folder / "assessment_sample-2.jsonl") == ["s2-0001"]
+    # Transcribed meanwhile: there is nothing to hand out any more.
+    hand_out(tmp_path, [])
+    assert not (folder / "assessment_sample-2.jsonl").exists()
+
+
+def test_what_people_saved_and_nobody_can_read_is_theirs_too(tmp_path: Path) -> None:
+    hand_out(tmp_path, SAMPLE)
+    folder = tmp_path / "assessment"
+    spoilt = "chunk_id,manual_text\ns1-0001,señor\n".encode("cp1252")
+    (folder / "assessment_sample.csv").write_bytes(spoilt)
+    (folder / "filled.xlsx").write_bytes(b"PK")
+    (folder / ".~lock.assessment_sample.csv#").write_bytes(b"")
+    (folder / "~$filled.xlsx").write_bytes(b"")
+    hand_out(tmp_path, SAMPLE)
+    assert (folder / "assessment_sample.csv").read_bytes() == spoilt
+    assert [path.name for path in returned_lists(tmp_path)] == ["assessment_sample.csv", "filled.xlsx"]
+
+
+def test_pictures_are_the_same_each_time_and_survive_odd_numbers() -> None:
+    shares = {"sermon": [Share(f"sermon {k}", 10 + k, k % 4, k % 2) for k in range(30)], "speaker": []}
+    assert sample_picture(shares) == sample_picture(shares)
+    assert sample_picture({"speaker": [Share("nobody", 0, 0, 0)]}).startswith(b"\x89PNG")
+
+    def rate(value: float | None, low: float | None = None, high: float | None = None) -> Interval:
+        return Interval(value, low, high, 5, "", 0.95)
+
+    rates = [("all", rate(0.17, 0.1, 0.3)), ("noisy", rate(9999.0)), ("clean", rate(None)), ("x", rate(0.0, 0.0, 5.0))]
+    assert bands_picture(rates) == bands_picture(rates)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        bands_picture([("all", rate(None))])
