@@ -3,7 +3,10 @@
 import dagster as dg
 
 from stt_platform.defs.adapters import translation
+from stt_platform.defs.evaluation import assessment, speech, views
 from stt_platform.defs.evaluation import assets as evaluation_assets
+from stt_platform.defs.evaluation import terminology as terminology_evaluation
+from stt_platform.defs.evaluation import translation as translation_evaluation
 from stt_platform.defs.glossary import assets as glossary_assets
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.scripture import assets as scripture_assets
@@ -16,8 +19,9 @@ from stt_platform.executor import gpu_serialized_executor
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules(
         [
-            *(sermon_assets, split, funnel, evaluation_assets),
+            *(sermon_assets, split, funnel, evaluation_assets, assessment, speech, views),
             *(scripture_assets, back_translations, glossary_assets, translation),
+            *(terminology_evaluation, translation_evaluation),
         ]
     ),
     jobs=[jobs.sermon_stages, jobs.after_sermons, scripture_jobs.corpus],

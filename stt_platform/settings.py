@@ -338,6 +338,9 @@ class EvaluationSettings(_Section):
         "translategemma-4b", description="base translator that is measured, name in the registry (seed, phase 6b)"
     )
     device: Literal["cpu", "cuda"] = Field("cuda", description="where translators run (seed: cuda)")
+    quantisation: Literal["none", "nf4"] = Field(
+        "nf4", description="weights of TranslateGemma, base and adapter alike; nf4: 4 bits (seed, phase 6b)"
+    )
     verses: int = Field(0, ge=0, description="held-out verses that are translated; 0: all of them (seed, phase 6b)")
     batch_size: int = Field(32, ge=1, description="texts at once, sorted by length (seed: one by one)")
     max_new_tokens: int = Field(256, ge=8, description="tokens of one answer (seed, phase 6b)")
@@ -455,8 +458,10 @@ class MarianTrainingSettings(_Section):
     epochs: int = Field(5, ge=1, description="passes through the set (seed, phase 5)")
     max_steps: int = Field(0, ge=0, description="steps at most; 0: no limit")
     learning_rate: float = Field(5e-5, gt=0, description="its peak (seed, phase 5)")
-    micro_batch: int = Field(32, ge=1, description="examples at once; the memory planner may lower it (seed, phase 5)")
-    effective_batch: int = Field(32, ge=1, description="examples of one step (seed, phase 5)")
+    batch_tokens: int = Field(
+        4096, ge=256, description="tokens of a batch, in examples of similar length (seed: 32 examples of up to 128)"
+    )
+    accumulation: int = Field(1, ge=1, description="batches of one step")
     max_tokens: int = Field(128, ge=16, description="tokens of a side; longer examples are left out (seed: cut)")
     bfloat16: bool = Field(True, description="arithmetic of the training (seed: bf16)")
     save_steps: int = Field(1000, ge=1, description="steps between checkpoints (seed, phase 5)")

@@ -1,4 +1,4 @@
-"""`stt run` for what is made once: scripture, glossary, training sets."""
+"""`stt run` for what is made once, or once for each cycle: scripture, glossary, training sets, evaluations."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -10,11 +10,11 @@ import dagster as dg
 from rich.console import Console
 
 from stt_platform.definitions import defs
-from stt_platform.defs.corpus import corpus_plan
+from stt_platform.defs.corpus import CORPUS_STAGES, corpus_plan
+from stt_platform.defs.cycles import newest_cycle, with_cycle
 from stt_platform.defs.scripture.folders import own_folder
 from stt_platform.defs.work import progress_file
-from stt_platform.settings import Settings
-from stt_platform.store.stages import CORPUS, current_output
+from stt_platform.settings import PlatformError, Settings
 
 _LOOK_EVERY_S = 0.3
 
@@ -25,35 +25,79 @@ def corpus_is_wanted(home: Path) -> bool:
 
 
 def run_corpus(
-    home: Path, settings: Settings, instance: dg.DagsterInstance, console: Console, *, through: Sequence[str] = ()
+    home: Path,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    console: Console,
+    *,
+    through: Sequence[str] = (),
+    cycle: int | None = None,
 ) -> int:
-    """Bring the corpus up to date in this process, as one run; returns the exit code."""
-    stages = corpus_plan(home, settings, through)
+    """Bring the corpus up to date in this process, as one run; returns the exit code.
+
+    Args:
+        cycle: of what is made for each cycle; the newest one that there is without it.
+    """
+    part = _part(instance, through, cycle)
+    stages = corpus_plan(home, settings, through, part=part)
+    if not stages and through:
+        with console.status("looking for what was not to be had before"):
+            _fetch(home, settings, console, through)
+            stages = corpus_plan(home, settings, through, part=part)
     if not stages:
         console.print(f"Nothing to do: {', '.join(through) or 'the scripture corpus'} is up to date.")
         return 0
-    with _shown(home, stages, console):
-        done = _run(instance, stages)
+    with _shown(home, stages, part, console):
+        done = _run(instance, stages, part)
+    print_outputs(home, stages, console, part)
+    print_failed_checks(done, console)
+    return 0 if done.success else 1
+
+
+def _fetch(home: Path, settings: Settings, console: Console, through: Sequence[str]) -> None:
+    """Fetch what the named stages want: they may be up to date only as long as it is missing."""
+    try:
+        for name in through:
+            CORPUS_STAGES[name].prepare(home, settings, lambda line: console.print(line, style="dim", markup=False))
+    except PlatformError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _part(instance: dg.DagsterInstance, through: Sequence[str], cycle: int | None) -> str | None:
+    """The partition of what is asked for, where it has some; it is added if there is none yet."""
+    if not any(CORPUS_STAGES[name].parts for name in through):
+        if cycle is not None:
+            raise click.ClickException(f"--cycle: {', '.join(through)} is not made for each cycle; leave --cycle out")
+        return None
+    return newest_cycle(instance) if cycle is None else with_cycle(instance, cycle)
+
+
+def print_outputs(home: Path, stages: Sequence[str], console: Console, part: str | None = None) -> None:
+    """Say in a line what came of each stage."""
     for name in stages:
-        output = current_output(home, CORPUS, name)
+        output = CORPUS_STAGES[name].output(home, part)
         if output is None:
             console.print(f"{name}: not made; the page of the asset in the UI says why", style="yellow")
         else:
             facts = ", ".join(f"{key} {value}" for key, value in output.facts.items())
             console.print(f"{name}: {facts or 'done'}", markup=False)
+
+
+def print_failed_checks(done: dg.ExecuteInProcessResult, console: Console) -> None:
+    """Say what the asset checks of a run found wrong."""
     for check in done.get_asset_check_evaluations():
         if not check.passed:
             words = "; ".join(f"{key}: {value.value}" for key, value in check.metadata.items())
             console.print(
                 f"{check.asset_key.to_user_string()}, {check.check_name}: {words}", style="yellow", markup=False
             )
-    return 0 if done.success else 1
 
 
-def _run(instance: dg.DagsterInstance, stages: Sequence[str]) -> dg.ExecuteInProcessResult:
+def _run(instance: dg.DagsterInstance, stages: Sequence[str], part: str | None) -> dg.ExecuteInProcessResult:
     try:
-        return defs.resolve_job_def("corpus").execute_in_process(
+        return defs.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance,
+            partition_key=part,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             asset_selection=[dg.AssetKey(stage) for stage in stages],
         )
@@ -62,7 +106,7 @@ def _run(instance: dg.DagsterInstance, stages: Sequence[str]) -> dg.ExecuteInPro
 
 
 @contextmanager
-def _shown(home: Path, stages: Sequence[str], console: Console) -> Iterator[None]:
+def _shown(home: Path, stages: Sequence[str], part: str | None, console: Console) -> Iterator[None]:
     """What is being worked on, as the stages write it down."""
     over = threading.Event()
     with console.status("starting") as status:
@@ -71,7 +115,8 @@ def _shown(home: Path, stages: Sequence[str], console: Console) -> Iterator[None
             while not over.wait(_LOOK_EVERY_S):
                 for number, name in enumerate(stages, start=1):
                     with suppress(FileNotFoundError):
-                        now = progress_file(home, CORPUS, name).read_text(encoding="utf-8")
+                        owner = CORPUS_STAGES[name].owner(part)
+                        now = progress_file(home, owner, name).read_text(encoding="utf-8")
                         status.update(f"{number} of {len(stages)}: {name}: {now}")
 
         watcher = threading.Thread(target=watch, daemon=True)

@@ -66,14 +66,15 @@ def ingest(paths: tuple[Path, ...], title: str | None, speaker: str | None, date
 @main.command()
 @click.option("--through", metavar="ASSET", help="Stop after this stage (default: all of them).")
 @click.option("--sermon", "sermons", multiple=True, metavar="KEY", help="Only this sermon; may be given again.")
-def run(through: str | None, sermons: tuple[str, ...]) -> None:
+@click.option("--cycle", type=click.IntRange(min=0), help="Of what is made for each cycle (default: the newest).")
+def run(through: str | None, sermons: tuple[str, ...], cycle: int | None) -> None:
     """Run what is out of date: every stage that is missing, or whose input or settings changed.
 
     That is all stages of all sermons, and the scripture corpus once there are texts in STT_HOME/scripture/texts.
     """
     from stt_platform.cli.running import run_what_is_due
 
-    sys.exit(run_what_is_due(home(), load_settings(), console, through=through, sermons=sermons))
+    sys.exit(run_what_is_due(home(), load_settings(), console, through=through, sermons=sermons, cycle=cycle))
 
 
 @main.command()

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stt_platform import batch
-from stt_platform.cli.corpus import corpus_is_wanted, run_corpus
+from stt_platform.cli.corpus import corpus_is_wanted, print_failed_checks, print_outputs, run_corpus
 from stt_platform.definitions import defs
-from stt_platform.defs.corpus import CORPUS_STAGES
+from stt_platform.defs.corpus import CORPUS_STAGES, corpus_plan
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.sermons.fingerprint import over_all_fingerprint
+from stt_platform.defs.sermons.jobs import OVER_ALL
 from stt_platform.defs.sermons.stage import SERMON_STAGES
 from stt_platform.files import write_atomically
 from stt_platform.instance import daemon_is_alive, open_instance
@@ -21,26 +22,35 @@ from stt_platform.settings import Settings, settings_file
 from stt_platform.store.intake import registrations
 from stt_platform.store.metadata import MetadataStore
 
-_OVER_ALL = ("sermon_split", "references", "sound_funnel")
 _FINGERPRINT = "over_all.sha256"
 # Settings of these sections say where and when, not what comes out.
 _NOT_DECIDING = ("STT_UI__", "STT_INBOX__", "STT_CHANNEL__", "STT_HOME", "STT_LOCK_DIR", "STT_SENSORS", "STT_TEST_DATA")
 
 
 def run_what_is_due(
-    home: Path, settings: Settings, console: Console, *, through: str | None = None, sermons: tuple[str, ...] = ()
+    home: Path,
+    settings: Settings,
+    console: Console,
+    *,
+    through: str | None = None,
+    sermons: tuple[str, ...] = (),
+    cycle: int | None = None,
 ) -> int:
     """Bring everything up to date, or what `through` names; returns the exit code (1 when a run failed).
 
-    The scripture corpus comes along by itself once there are texts in `STT_HOME/scripture/texts`.
+    The scripture corpus comes along by itself once there are texts in `STT_HOME/scripture/texts`. `cycle` is for what
+    is made for each cycle.
     """
-    if through in CORPUS_STAGES:
+    if through in CORPUS_STAGES and through not in OVER_ALL:
         if sermons:
             raise click.ClickException(f"--sermon: {through} is not made for each sermon; leave --sermon out")
+        code = run_sermons(home, settings, console) if _follows_sermons(through) else 0
         with open_instance(home) as instance:
-            code = run_corpus(home, settings, instance, console, through=[through])
+            code = max(code, run_corpus(home, settings, instance, console, through=[through], cycle=cycle))
         MetadataStore(home).refresh_catalog()
         return code
+    if cycle is not None:
+        raise click.ClickException("--cycle: name with --through what is made for each cycle, or leave --cycle out")
     code = run_sermons(home, settings, console, through=through, sermons=sermons)
     if through is None and not sermons and corpus_is_wanted(home):
         with open_instance(home) as instance:
@@ -56,16 +66,18 @@ def run_sermons(
     known = registrations(home)
     _check(through, sermons, known)
     chosen = list(sermons) or list(known)
-    plans = batch.stale_stages(home, settings, chosen, None if through in _OVER_ALL else through)
+    plans = batch.stale_stages(home, settings, chosen, None if through in OVER_ALL else through)
     with open_instance(home) as instance:
-        over_all = through in _OVER_ALL or (through is None and _over_all_is_due(home, settings))
+        over_all = through in OVER_ALL or (through is None and _over_all_is_due(home, settings))
         if not plans and not over_all:
             console.print(f"Nothing to do: {len(chosen)} sermons are up to date.")
             return 0
         code = _run_plans(home, settings, instance, plans, console) if plans else 0
         if over_all or through is None:
-            materialize_over_all(home, settings, instance)
-            console.print("The split, the references and the funnel are up to date.")
+            done = materialize_over_all(home, settings, instance)
+            console.print("The split, the references, the funnel and the baseline are up to date.")
+            print_outputs(home, [through] if through in CORPUS_STAGES else [], console)
+            print_failed_checks(done, console)
     MetadataStore(home).refresh_catalog()
     return code
 
@@ -95,13 +107,20 @@ def _refuse_settings_that_a_running_platform_does_not_have(home: Path) -> None:
         )
 
 
+def _follows_sermons(stage: str) -> bool:
+    before = dg.AssetSelection.assets(stage).upstream().resolve(defs.resolve_asset_graph())
+    return any(key.to_user_string() in SERMON_STAGES for key in before)
+
+
 def _over_all_is_due(home: Path, settings: Settings) -> bool:
     done = home / "dagster" / _FINGERPRINT
-    return not done.exists() or done.read_text(encoding="utf-8") != over_all_fingerprint(home, settings)
+    if not done.exists() or done.read_text(encoding="utf-8") != over_all_fingerprint(home, settings):
+        return True
+    return bool(corpus_plan(home, settings, [name for name in OVER_ALL if name in CORPUS_STAGES]))
 
 
 def _check(through: str | None, sermons: tuple[str, ...], known: dict) -> None:
-    choices = [*SERMON_STAGES, *_OVER_ALL, *CORPUS_STAGES]
+    choices = list(dict.fromkeys([*SERMON_STAGES, *OVER_ALL, *CORPUS_STAGES]))
     if through is not None and through not in choices:
         raise click.ClickException(f"--through {through!r}: there is no such asset; choose one of {', '.join(choices)}")
     for sermon in sermons:
@@ -132,11 +151,11 @@ def _run_with_progress(
         return batch.run_batch(home, settings, instance, plans, show)
 
 
-def materialize_over_all(home: Path, settings: Settings, instance: dg.DagsterInstance) -> None:
+def materialize_over_all(home: Path, settings: Settings, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     """Materialise the assets that look at all sermons together, in this process: they take a moment."""
     fingerprint = over_all_fingerprint(home, settings)
     try:
-        defs.resolve_job_def("after_sermons").execute_in_process(
+        done = defs.resolve_job_def("after_sermons").execute_in_process(
             instance=instance,
             resources={"platform": Platform(home_folder=str(home))},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
@@ -144,3 +163,4 @@ def materialize_over_all(home: Path, settings: Settings, instance: dg.DagsterIns
     except dg.Failure as failure:
         raise click.ClickException(failure.description or str(failure)) from failure
     write_atomically(home / "dagster" / _FINGERPRINT, fingerprint.encode())
+    return done

@@ -27,6 +27,7 @@ from stt_platform.store.stages import (
     stage_key,
 )
 
+Published = Mapping[str, str] | Callable[[StageOutput], Mapping[str, str]]
 Metadata = Callable[[Platform, StageOutput], Mapping[str, Any]]
 Parameters = Callable[[Path, Settings], Mapping[str, Any]] | Callable[[Path, Settings, str], Mapping[str, Any]]
 
@@ -45,8 +46,8 @@ class CorpusStage:
 
     `prepare` is called before the recipe's key is made, for what has to be fetched. What is `optional` upstream is
     used where it is there. `published` maps files of the output to the names in `STT_HOME` that others know; `{part}` in
-    a name stands for the partition. A stage with `parts` is made for each partition; `parameters` is then given its key
-    too. `on_request` is not made by a plan that names nothing.
+    a name stands for the partition; `hand_out` makes files there that people may change. A stage with `parts` is made
+    for each partition; `parameters` is then given its key too. `on_request` is not made by a plan that names nothing.
     """
 
     name: str
@@ -56,10 +57,11 @@ class CorpusStage:
     tables: tuple[str, ...]
     parameters: Parameters
     prepare: Callable[[Path, Settings, Callable[[str], None]], None]
-    published: Mapping[str, str]
+    published: Published
     recipe: Callable[[Work], StageResult]
     parts: Parts | None = None
     on_request: bool = False
+    hand_out: Callable[[Path, StageOutput], None] = lambda home, output: None
 
     def owner(self, part: str | None) -> str:
         """The owner of its output for a partition. Raises ValueError where it has partitions and none is given."""
@@ -142,13 +144,14 @@ def corpus_stage(
     after: tuple[str, ...] = (),
     parameters: Parameters = lambda home, settings, *part: {},
     prepare: Callable[[Path, Settings, Callable[[str], None]], None] = lambda home, settings, log: None,
-    published: Mapping[str, str] | None = None,
+    published: Published | None = None,
     check_specs: tuple[tuple[str, str, bool], ...] = (),
     checks: Callable[[Platform, StageOutput | None], Iterator[dg.AssetCheckResult]] | None = None,
     on_device: Callable[[Settings], bool] = lambda settings: False,
     may_be_missing: bool = False,
     parts: Parts | None = None,
     on_request: bool = False,
+    hand_out: Callable[[Path, StageOutput], None] = lambda home, output: None,
 ) -> Callable[[Callable[[Work], StageResult]], dg.AssetsDefinition]:
     """Make an asset of a recipe. Raise `version` when the recipe's output changes for the same input.
 
@@ -162,6 +165,7 @@ def corpus_stage(
         may_be_missing: whether what follows can do without it where its model is not on this machine.
         parts: for a stage that is made for each of several.
         on_request: whether it is made only by a click, or where `stt run --through` names it.
+        hand_out: gives people files of their own, made of the output, after every run; it keeps what they wrote there.
     """
 
     def make_asset(recipe: Callable[[Work], StageResult]) -> dg.AssetsDefinition:
@@ -177,6 +181,7 @@ def corpus_stage(
             recipe=recipe,
             parts=parts,
             on_request=on_request,
+            hand_out=hand_out,
         )
         CORPUS_STAGES[stage.name] = stage
 
@@ -198,7 +203,9 @@ def corpus_stage(
         def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
             try:
                 part = context.partition_key if parts else None
-                output, timings_s = run_corpus_stage(stage, platform, context.log.info, part)
+                output, timings_s = run_corpus_stage(
+                    stage, platform, context.log.info, part, observe=_observer(context)
+                )
             except ModelMissing as missing:
                 if not may_be_missing:
                     raise dg.Failure(str(missing), allow_retries=False) from missing
@@ -221,8 +228,22 @@ def corpus_stage(
     return make_asset
 
 
+def _observer(context: dg.AssetExecutionContext) -> Callable[[Mapping[str, Any]], None]:
+    partition = context.partition_key if context.has_partition_key else None
+
+    def observe(numbers: Mapping[str, Any]) -> None:
+        context.log_event(dg.AssetObservation(context.asset_key, metadata=numbers, partition=partition))
+
+    return observe
+
+
 def run_corpus_stage(
-    stage: CorpusStage, platform: Platform, log: Callable[[str], None], part: str | None = None
+    stage: CorpusStage,
+    platform: Platform,
+    log: Callable[[str], None],
+    part: str | None = None,
+    *,
+    observe: Callable[[Mapping[str, Any]], None] = lambda numbers: None,
 ) -> tuple[StageOutput, dict[str, float]]:
     """Bring one stage up to date; returns its output and what took how long.
 
@@ -250,13 +271,16 @@ def run_corpus_stage(
                 inputs=inputs,
                 folder=folder,
                 log=log,
+                observe=observe,
                 timings_s=timings_s,
             )
         )
 
     output, took_s = build_timed(store, owner, stage.name, key, make, timings_s)
-    for name, known_as in stage.published.items():
+    published = stage.published(output) if callable(stage.published) else stage.published
+    for name, known_as in published.items():
         link_atomically(output.folder / name, store.home / known_as.format(part=part))
+    stage.hand_out(store.home, output)
     return output, took_s
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from stt_platform.files import write_atomically
 from stt_platform.gpu import CPU, device_name, hold_device
@@ -24,7 +25,8 @@ def progress_file(home: Path, owner: str, stage: str) -> Path:
 class Work:
     """`folder` takes the files of a recipe; `inputs` are the outputs that it was declared to need.
 
-    `part` is the partition, such as the number of a cycle; None where there is none.
+    `part` is the partition, such as the number of a cycle; None where there is none. `observe` shows numbers in the UI
+    while a long stage is at work.
     """
 
     store: MetadataStore
@@ -36,6 +38,7 @@ class Work:
     folder: Path
     log: Callable[[str], None]
     part: str | None = None
+    observe: Callable[[Mapping[str, Any]], None] = lambda numbers: None
     timings_s: dict[str, float] = field(default_factory=dict)
     _progress_at: float = 0.0
 
@@ -60,8 +63,8 @@ class Work:
             name, holder=holder, on_wait=lambda who: self.log(f"waiting for {name}: held by {who}")
         ) as lease:
             yield
-        self.timings_s["waited for the device"] = lease.waited_s
-        self.timings_s["held the device"] = lease.held_s
+        for name, seconds in (("waited for the device", lease.waited_s), ("held the device", lease.held_s)):
+            self.timings_s[name] = self.timings_s.get(name, 0.0) + seconds
 
 
 def build_timed(

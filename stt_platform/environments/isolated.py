@@ -38,6 +38,12 @@ class IsolatedEnvironment:
         worker = hashlib.sha256((self.folder / "worker.py").read_bytes()).hexdigest()
         return f"{self.name}@{self._recipe().key()}.{worker[:16]}"
 
+    @property
+    def is_built(self) -> bool:
+        """Whether it is there for these lock files, so that a call needs no network."""
+        recipe = self._recipe()
+        return (self.built_in / self.name / recipe.key() / "bin" / "python").exists()
+
     def ensure(self, progress: Callable[[str], None] | None = None) -> Path:
         """Build the environment unless it is there for these lock files; returns its folder.
 

@@ -43,12 +43,13 @@ class Prompting:
     """What a model is asked with.
 
     Attributes:
-        kind: "translategemma" or "examples", see `load_translator`; "plain": the text alone, as MarianMT reads it.
+        kind: "translategemma" or "examples", see `load_translator`; "plain": the text alone, as MarianMT reads it;
+            "continuation": the text alone, to go on with it (`Translator.continue_texts`).
         source, target: "en" or "es".
         examples: (English, Spanish), for the kind "examples".
     """
 
-    kind: Literal["translategemma", "examples", "plain"] = "translategemma"
+    kind: Literal["translategemma", "examples", "plain", "continuation"] = "translategemma"
     source: str = "en"
     target: str = "es"
     examples: tuple[tuple[str, str], ...] = ()
@@ -117,6 +118,11 @@ class Speed:
     def tokens_per_s(self) -> float | None:
         """Tokens written in a second; None where nothing was made."""
         return self.tokens / self.seconds if self.tokens and self.seconds > 0 else None
+
+    @property
+    def texts_per_s(self) -> float | None:
+        """Texts translated in a second; None where nothing was made."""
+        return self.texts / self.seconds if self.texts and self.seconds > 0 else None
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Interval:
     reason: str = ""
 
 
-def corpus_rate(clusters: Iterable[Counts], *, confidence: float = 0.95) -> Interval:
+def corpus_rate(clusters: Iterable[Counts], *, confidence: float = 0.95, called: str = "sermons") -> Interval:
     """The rate of the whole corpus (all errors over all words) with an interval that is valid for few clusters.
 
     The delete-one jackknife of the ratio's logarithm gives the standard error (Efron and Stein 1981), never taken
@@ -58,14 +58,15 @@ def corpus_rate(clusters: Iterable[Counts], *, confidence: float = 0.95) -> Inte
 
     Args:
         clusters: one for each sermon; those without words are left out.
+        called: what the clusters are, in the plural, for the words of the result.
     """
     counted = [cluster for cluster in clusters if cluster.words > 0]
     errors = np.array([cluster.errors for cluster in counted], dtype=float)
     words = np.array([cluster.words for cluster in counted], dtype=float)
     n = len(counted)
-    method = f"t interval over {n} sermons, jackknife of the log rate"
+    method = f"t interval over {n} {called}, jackknife of the log rate"
     rate = float(errors.sum() / words.sum()) if n else None
-    reason = _no_interval(errors)
+    reason = _no_interval(errors, called)
     if reason:
         return Interval(rate, None, None, n, method, confidence, reason)
     without_one = np.log((errors.sum() - errors) / (words.sum() - words))
@@ -76,11 +77,11 @@ def corpus_rate(clusters: Iterable[Counts], *, confidence: float = 0.95) -> Inte
     return Interval(rate, float(rate * np.exp(-width)), float(rate * np.exp(width)), n, method, confidence)
 
 
-def _no_interval(errors: np.ndarray) -> str:
+def _no_interval(errors: np.ndarray, called: str) -> str:
     n = len(errors)
     if n < FEWEST_CLUSTERS:
-        return f"{n} {'sermon' if n == 1 else 'sermons'} with words: an interval needs {FEWEST_CLUSTERS}"
+        return f"{n} {called if n != 1 else called[:-1]} with words: an interval needs {FEWEST_CLUSTERS}"
     if np.count_nonzero(errors) < 2:
         held = np.count_nonzero(errors)
-        return f"{held} of {n} sermons {'has' if held == 1 else 'have'} errors: how they differ needs errors in 2"
+        return f"{held} of {n} {called} {'has' if held == 1 else 'have'} errors: how they differ needs errors in 2"
     return ""

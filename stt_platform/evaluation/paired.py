@@ -77,7 +77,12 @@ class NonInferiority:
 
 
 def paired_rates(
-    a: Mapping[str, Counts], b: Mapping[str, Counts], *, seed: int = 0, confidence: float = 0.95
+    a: Mapping[str, Counts],
+    b: Mapping[str, Counts],
+    *,
+    seed: int = 0,
+    confidence: float = 0.95,
+    called: str = "sermons",
 ) -> Comparison:
     """Compare the corpus error rates of two systems, sermon by sermon.
 
@@ -92,6 +97,7 @@ def paired_rates(
     Args:
         a, b: from a sermon to its counts. Sermons without words are left out.
         seed: of the random flips.
+        called: what the sermons are, in the plural, for the words of the result.
 
     Raises:
         ValueError: the systems were not scored on the same sermons and words.
@@ -106,13 +112,13 @@ def paired_rates(
     low = high = p_value = None
     missing = ""
     if n >= FEWEST_SERMONS:
-        method = f"sign-flip permutation over {n} sermons, {'all' if _is_exact(n) else f'{_FLIPS:,} random'} flips"
+        method = f"sign-flip permutation over {n} {called}, {'all' if _is_exact(n) else f'{_FLIPS:,} random'} flips"
         p_value = _flip_p_value(gaps, seed)
         low, high = _flip_interval(gaps, words, seed, confidence)
     else:
-        method = f"t interval over {n} sermons, jackknife of the difference" if n > 1 else "none"
+        method = f"t interval over {n} {called}, jackknife of the difference" if n > 1 else "none"
         least = f"; the least p value that {n} can give is {2 / 2**n:g}" if n > 1 else ""
-        missing = f"{FEWEST_SERMONS} sermons are needed for a decision{least}"
+        missing = f"{FEWEST_SERMONS} {called} are needed for a decision{least}"
         if n >= 2:
             p_value = _flip_p_value(gaps, seed)
             low, high = _t_interval(gaps, words, confidence)
@@ -123,7 +129,7 @@ def paired_rates(
         bounds=(low, high),
         p_value=p_value,
         n=n,
-        clusters="sermons",
+        clusters=called,
         method=method,
         missing=missing,
         lower_is_better=True,

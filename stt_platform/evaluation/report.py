@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -31,6 +31,42 @@ _MODES: dict[HintMode, str] = {
     "random_hints": "with hints to other terms",
 }
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
+_BEFORE_BODY = "<main>\n"
+
+Level = Literal["better", "worse", "mixed", "undecided", "alone", "invalid", "nothing"]
+
+
+@dataclass(frozen=True)
+class LevelWords:
+    """How a level is shown, so that nobody has to tell colours apart.
+
+    Attributes:
+        sign: one character, each level its own.
+        name: a word or two.
+        meaning: what it comes to for someone who has to do something about it.
+    """
+
+    sign: str
+    name: str
+    meaning: str
+
+
+LEVELS: Mapping[Level, LevelWords] = {
+    "better": LevelWords("✓", "Better", "It does better than its base, by more than chance explains."),
+    "worse": LevelWords(
+        "✗", "Worse", "It does worse than its base, by more than chance explains: keep the base model."
+    ),
+    "mixed": LevelWords(
+        "±",
+        "Better here, worse elsewhere",
+        "It has learned the church's language and has forgotten some of the rest: keep the base model, or train again "
+        "with more general examples.",
+    ),
+    "undecided": LevelWords("?", "Undecided", "Nobody can say yet which of the two is better: measure on more."),
+    "alone": LevelWords("○", "A base model", "There is nothing to compare it with; a trained one has to beat this."),
+    "invalid": LevelWords("!", "Not valid", "A model knows what it was trained on: the numbers below say nothing."),
+    "nothing": LevelWords("–", "No score", "There is no number to go by."),
+}
 
 
 @dataclass(frozen=True)
@@ -101,11 +137,11 @@ class Slice:
 
 @dataclass(frozen=True)
 class GeneralSet:
-    """A set from outside the church, and whether the adapter is not worse there (`non_inferior`)."""
+    """A set from outside the church, and whether the adapter is not worse there (`non_inferior`; None without one)."""
 
     name: str
     measure: Measure
-    judged: NonInferiority
+    judged: NonInferiority | None = None
 
 
 @dataclass(frozen=True)
@@ -221,7 +257,7 @@ class Verdict:
         words: one sentence, or two with the general set.
     """
 
-    level: Literal["better", "worse", "mixed", "undecided", "alone", "invalid", "nothing"]
+    level: Level
     words: str
 
 
@@ -281,8 +317,9 @@ def verdict(report: Report) -> Verdict:
         return Verdict("undecided", said + _general_words(report.general, agrees=False))
     better = compared.better == "b"
     said = f"{'Better' if better else 'Worse'} than its base {on}: {found}, {_test(compared)}."
-    lost = better and report.general is not None and report.general.judged.verdict == "worse"
-    level = "mixed" if lost else "better" if better else "worse"
+    judged = report.general.judged if report.general is not None else None
+    lost = judged is not None and judged.verdict == "worse"
+    level = "worse" if not better else "mixed" if lost else "better"
     return Verdict(level, said + _general_words(report.general, agrees=better))
 
 
@@ -294,9 +331,8 @@ def render_report(report: Report) -> str:
     """
     compared = bool(report.subject.adapter)
     body = [
-        f"<h1>{escaped(report.title)}</h1>",
+        f'<h1>{escaped(report.title)}</h1><p class="quiet">{escaped(_about(report.subject))}</p>',
         _verdict_box(report),
-        _facts(report.subject),
         _measures(report, compared),
         _general(report.general, compared),
         _slices(report.slices, compared),
@@ -305,6 +341,7 @@ def render_report(report: Report) -> str:
         _trust(report.trust),
         _curves(report.curves),
         _not_scored(report.not_scored),
+        _facts(report.subject),
         _signatures(report.signatures),
     ]
     return Template(_page()).substitute(
@@ -314,11 +351,20 @@ def render_report(report: Report) -> str:
     )
 
 
-@cache
-def style_source() -> str:
-    """The page's style as a source of a Content-Security-Policy: its SHA-256 (W3C CSP Level 3, section 2.3.1)."""
-    style = _STYLE.search(_page())[1]
-    return f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
+def style_source(page: str = "") -> str:
+    """The style of a page as a source of a Content-Security-Policy: its SHA-256 (W3C CSP Level 3, section 2.3.1).
+
+    Args:
+        page: one that `render_report` made, perhaps with an earlier style; empty for the style of today.
+    """
+    style = _STYLE.search(page or _page())
+    return f"'sha256-{base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()}'" if style else "'none'"
+
+
+def with_link_back(page: str, address: str, words: str) -> str:
+    """A page as a server shows it: with a link above its title. The file itself links to nothing."""
+    link = f'<nav class="back"><a href="{escaped(address)}">← {escaped(words)}</a></nav>\n'
+    return page.replace(_BEFORE_BODY, _BEFORE_BODY + link, 1)
 
 
 @cache
@@ -342,15 +388,49 @@ def _wrong_words_together(pieces: Iterable[Piece]) -> Iterable[Piece]:
                 yield Piece(kind, text)
 
 
+def _about(subject: Subject) -> str:
+    which = f"with the adapter {subject.adapter}" if subject.adapter else "without an adapter"
+    return f"{subject.model} {which}, on the {subject.test_set}"
+
+
 def _verdict_box(report: Report) -> str:
     found = verdict(report)
-    shade = {"mixed": "worse", "alone": "undecided", "nothing": "undecided"}.get(found.level, found.level)
-    parts = [f'<div class="verdict {shade}"><p><strong>{escaped(found.words)}</strong></p>']
-    main = report.measures[0] if report.measures else None
+    level = LEVELS[found.level]
+    parts = [
+        f'<section class="verdict {found.level}" aria-label="Verdict">',
+        f'<p class="level"><span class="sign" aria-hidden="true">{level.sign}</span> {level.name}</p>',
+        f"<p>{level.meaning}</p>",
+    ]
+    main = report.measures[0] if report.measures and found.level not in ("invalid", "nothing") else None
+    if main is not None:
+        parts.append(_in_figures(main, bool(report.subject.adapter)))
+    parts.append(f"<p>{escaped(found.words)}</p>")
     if main is not None and main.explanation:
         way = "Lower is better." if main.lower_is_better else "Higher is better."
         parts.append(f'<p class="quiet">{escaped(main.name)}: {escaped(main.explanation)}. {way}</p>')
-    return "".join([*parts, "</div>"])
+    return "".join([*parts, "</section>"])
+
+
+def _in_figures(measure: Measure, compared: bool) -> str:
+    """The scores and their difference, large."""
+    scores = [("Base", measure.base), ("Adapter", measure.adapter)] if compared else [("", measure.base)]
+    figures = []
+    for who, interval in scores:
+        if interval is None or interval.value is None:
+            continue
+        value, *bounds = _shown(
+            [v for v in (interval.value, interval.low, interval.high) if v is not None], measure.unit
+        )
+        span = f"{_bare_unit(bounds[0], measure.unit)} to {bounds[1]}" if len(bounds) == 2 else "no interval"
+        figures.append((f"{who} {measure.name}".strip(), value, span))
+    if compared and measure.comparison is not None and measure.comparison.difference is not None:
+        value, span = _gap_parts(measure)
+        figures.append(("Difference", value, span or "no interval"))
+    tiles = "".join(
+        f"<div><dt>{escaped(name)}</dt><dd>{escaped(value)}<small>{escaped(span)}</small></dd></div>"
+        for name, value, span in figures
+    )
+    return f'<dl class="figures">{tiles}</dl>'
 
 
 def _facts(subject: Subject) -> str:
@@ -365,7 +445,7 @@ def _facts(subject: Subject) -> str:
         *subject.more,
     ]
     cells = "".join(f'<tr><th scope="row">{escaped(k)}</th><td>{escaped(v)}</td></tr>' for k, v in rows if v)
-    return f'<h2>What was measured</h2><div class="wide"><table class="facts"><tbody>{cells}</tbody></table></div>'
+    return f'<h2>How it was measured</h2><div class="wide"><table class="facts"><tbody>{cells}</tbody></table></div>'
 
 
 def _measures(report: Report, compared: bool) -> str:
@@ -373,19 +453,21 @@ def _measures(report: Report, compared: bool) -> str:
     if not report.measures:
         return f"<h2>Scores on the {on}</h2><p>Nothing was scored.</p>"
     listed = [(measure.name, measure.explanation, measure) for measure in report.measures]
-    confidence = {_percent(i.confidence) for m in report.measures for i in (m.base, m.adapter) if i is not None}
-    how = (
-        f"<p>The small numbers are the interval that holds the true value in {escaped(' or '.join(sorted(confidence)))} "
-        "of such measurements. A wide one means that more has to be measured.</p>"
-        if confidence
-        else ""
-    )
-    if any(measure.comparison is not None for measure in report.measures):
-        how += (
-            "<p>The difference is drawn with its interval beside a line for “no difference”. A filled dot is decided, a ring "
-            "is not. p is how often chance alone makes two equal systems differ as much.</p>"
+    intervals = [i for m in report.measures for i in (m.base, m.adapter) if i is not None and i.low is not None]
+    confidence = {_percent(interval.confidence) for interval in intervals}
+    how = []
+    if confidence:
+        how.append(
+            f"The small numbers are the interval that holds the true value in {' or '.join(sorted(confidence))} of such "
+            "measurements. A wide one means that more has to be measured."
         )
-    return f"<h2>Scores on the {on}</h2>{how}{_table(listed, 'Measure', compared)}{_methods(report.measures)}"
+    if any(measure.comparison is not None for measure in report.measures):
+        how.append(
+            "The difference is drawn with its interval beside a line for “no difference”. A filled dot is decided, a ring "
+            "is not. p is how often chance alone makes two equal systems differ as much."
+        )
+    told = f'<p class="quiet">{" ".join(how)}</p>' if how else ""
+    return f"<h2>Scores on the {on}</h2>{_table(listed, 'Measure', compared)}{told}{_methods(report.measures)}"
 
 
 def _general(general: GeneralSet | None, compared: bool) -> str:
@@ -393,6 +475,9 @@ def _general(general: GeneralSet | None, compared: bool) -> str:
         lost = "No general set was measured: whether the adapter has unlearned anything is not known."
         return f"<h2>General set</h2><p>{lost}</p>" if compared else ""
     listed = [(general.measure.name, general.name, general.measure)]
+    if general.judged is None:
+        about = "Texts from outside the church: an adapter may not be much worse than this."
+        return f"<h2>General set</h2><p>{about}</p>{_table(listed, 'Measure', compared)}{_methods([general.measure])}"
     said = _judged_words(general)
     return (
         "<h2>General set: not worse?</h2><p>An adapter that learns the church's language must not forget the rest. "
@@ -418,22 +503,39 @@ def _slices(slices: Sequence[Slice], compared: bool) -> str:
 
 
 def _table(rows: Sequence[tuple[str, str, Measure]], first: str, compared: bool, *, margin: float | None = None) -> str:
-    heads = [escaped(first), "Base" if compared else "Value"]
-    if compared:
-        sides = '<span class="sides"><span>← worse</span><span>better →</span></span>'
-        heads += ["Adapter", f"Difference {sides}"]
+    names = ["Base", "Adapter", "Difference (← worse, better →)"] if compared else ["Value"]
     reach = {unit: _reach([m for _, _, m in rows if m.unit == unit], margin) for unit in {m.unit for _, _, m in rows}}
     body = []
     for name, about, measure in rows:
         way = "lower is better" if measure.lower_is_better else "higher is better"
-        cells = [f'<th scope="row">{escaped(name)}<small>{escaped(f"{about}; {way}" if about else way)}</small></th>']
-        cells.append(_value_cell(measure.base, measure))
+        row = f"{escaped(name)}<small>{escaped(f'{about}; {way}' if about else way)}</small>"
+        cells = [_value(measure.base, measure)]
         if compared:
-            cells += [_value_cell(measure.adapter, measure), _gain_cell(measure, reach[measure.unit], margin)]
-        body.append(f"<tr>{''.join(cells)}</tr>")
+            cells += [_value(measure.adapter, measure), _gain(measure, reach[measure.unit], margin)]
+        body.append((row, cells))
+    heads = names.copy()
+    if compared:
+        heads[-1] = 'Difference <span class="sides"><span>← worse</span><span>better →</span></span>'
+    return _grid([escaped(first), *heads], names, body, "scores" if compared else "values")
+
+
+def _grid(heads: Sequence[str], names: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], kind: str) -> str:
+    """A table whose rows become blocks on a narrow screen, where each cell says its name, for the heads are gone.
+
+    Args:
+        heads: of all columns, as markup; `names` of all but the first, as text.
+        rows: (heading, cells), as markup.
+    """
     head = "".join(f'<th scope="col">{text}</th>' for text in heads)
-    kind = ' class="scores"' if compared else ""
-    return f'<div class="wide"><table{kind}><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+    body = "".join(
+        f'<tr><th scope="row">{heading}</th>'
+        + "".join(
+            f'<td data-name="{escaped(name)}"><div>{cell}</div></td>' for name, cell in zip(names, cells, strict=True)
+        )
+        + "</tr>"
+        for heading, cells in rows
+    )
+    return f'<div class="wide"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _reach(measures: Sequence[Measure], margin: float | None) -> float:
@@ -444,26 +546,26 @@ def _reach(measures: Sequence[Measure], margin: float | None) -> float:
     return 1.08 * max([*ends, margin or 0.0, _NOISE])
 
 
-def _value_cell(interval: Interval | None, measure: Measure) -> str:
+def _value(interval: Interval | None, measure: Measure) -> str:
     if interval is None:
-        return "<td>not scored</td>"
+        return "not scored"
     if interval.value is None:
-        return f"<td>not scored<small>{escaped(interval.reason)}</small></td>"
+        return f"not scored<small>{escaped(interval.reason)}</small>"
     if interval.low is None or interval.high is None:
         value = _shown([interval.value], measure.unit)[0]
-        return f"<td>{escaped(value)}<small>no interval{escaped(_why(interval))}</small></td>"
+        return f"{escaped(value)}<small>no interval{escaped(_why(interval))}</small>"
     value, low, high = _shown([interval.value, interval.low, interval.high], measure.unit)
     return (
-        f"<td>{escaped(value)}<small>{escaped(_bare_unit(low, measure.unit))} to {escaped(high)}</small>"
-        f"<small>{escaped(_count(interval.n, measure.clusters))}</small></td>"
+        f"{escaped(value)}<small>{escaped(_bare_unit(low, measure.unit))} to {escaped(high)}</small>"
+        f"<small>{escaped(_count(interval.n, measure.clusters))}</small>"
     )
 
 
-def _gain_cell(measure: Measure, reach: float, margin: float | None) -> str:
+def _gain(measure: Measure, reach: float, margin: float | None) -> str:
     compared = measure.comparison
     if compared is None or compared.difference is None:
         why = f"<small>{escaped(compared.missing)}</small>" if compared is not None and compared.missing else ""
-        return f"<td>not compared{why}</td>"
+        return f"not compared{why}"
     shade: Shade = {"a": "worse", "b": "better", "undecided": "undecided"}[compared.better]
     sign = -1 if measure.lower_is_better else 1
     ends = [sign * end for end in (compared.low, compared.high) if end is not None]
@@ -472,8 +574,8 @@ def _gain_cell(measure: Measure, reach: float, margin: float | None) -> str:
     picture = gain_picture(sign * compared.difference, low, high, reach=reach, shade=shade, label=words, margin=margin)
     why = compared.missing or (f"{_test(compared)}, {_count(compared.n, measure.clusters)}")
     return (
-        f'<td>{picture}{escaped(_gap(measure, named=False))} <span class="word-{shade}">{shade}</span>'
-        f"<small>{escaped(why)}</small></td>"
+        f'{picture}{escaped(_gap(measure, named=False))} <span class="word-{shade}">{shade}</span>'
+        f"<small>{escaped(why)}</small>"
     )
 
 
@@ -549,18 +651,15 @@ def _terms(terms: Terms | None, compared: bool) -> str:
     parts = ["<h2>Terms of faith</h2>"]
     if rows:
         who = ["Base", "Adapter"] if compared else ["Model"]
-        heads = ["Terms", *who, *(f"Forbidden: {name.lower()}" for name in who)]
+        names = [*who, *(f"Forbidden: {name.lower()}" for name in who)]
         body = []
         for name, pair in rows:
             counts = [pair.base, pair.adapter] if compared else [pair.base]
-            cells = [_accuracy(item) for item in counts] + [_forbidden(item) for item in counts]
-            body.append(f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>')
-        head = "".join(f'<th scope="col">{text}</th>' for text in heads)
+            body.append((name, [*map(_accuracy, counts), *map(_forbidden, counts)]))
         parts.append(
             "<p>How often a term of the glossary has one of its right renderings. Only places are judged where the "
             "reference itself has one; elsewhere a free translation is right too. Forbidden are renderings that are never "
-            "right.</p>"
-            f'<div class="wide"><table class="terms"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+            f"right.</p>{_grid(['Terms', *names], names, body, 'terms')}"
         )
         parts += [f"<p>{text}</p>" for text in _ceiling(terms)]
     if len(terms.modes) > 1:
@@ -600,17 +699,22 @@ def _ceiling(terms: Terms) -> Iterable[str]:
 
 
 def _six(six: Sequence[SixResult]) -> str:
-    body = "".join(
-        f'<tr><th scope="row">{escaped(item.sentence.en)}</th><td lang="es">{escaped(item.sentence.expected)}</td>'
-        f'<td lang="es">{escaped(_cut(item.hypothesis)) or "<em>nothing</em>"}</td>'
-        f"<td>{'✓ found' if item.found else '✗ missing'}</td></tr>"
+    names = ["Expected", "Translation", "Word"]
+    rows = [
+        (
+            escaped(item.sentence.en),
+            [
+                f'<span lang="es">{escaped(item.sentence.expected)}</span>',
+                f'<span lang="es">{escaped(_cut(item.hypothesis))}</span>'
+                if item.hypothesis.strip()
+                else "<em>nothing</em>",
+                '<span class="found">✓ found</span>' if item.found else '<span class="found">✗ missing</span>',
+            ],
+        )
         for item in six
-    )
-    head = "".join(f'<th scope="col">{text}</th>' for text in ("Sentence", "Expected", "Translation", "Word"))
-    return (
-        "<h3>Six sentences</h3><p>They show what goes wrong, and measure nothing.</p>"
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    ]
+    told = "<h3>Six sentences</h3><p>They show what goes wrong, and measure nothing.</p>"
+    return told + _grid(["Sentence", *names], names, rows, "six")
 
 
 def _trust(trust: Trust | None) -> str:
@@ -675,7 +779,7 @@ def _signatures(signatures: Sequence[tuple[str, str]]) -> str:
 
 
 def _general_words(general: GeneralSet | None, *, agrees: bool) -> str:
-    if general is None:
+    if general is None or general.judged is None:
         return ""
     joined = "And" if agrees == (general.judged.verdict == "not worse") else "But"
     return f" {joined} {_judged_words(general)}."
@@ -700,12 +804,18 @@ def _judged_words(general: GeneralSet) -> str:
 
 
 def _gap(measure: Measure, *, named: bool = True) -> str:
+    value, span = _gap_parts(measure)
+    text = f"{value} {measure.name}" if named else value
+    return f"{text} ({span})" if span else text
+
+
+def _gap_parts(measure: Measure) -> tuple[str, str]:
+    """The difference with its unit, and its interval, empty where there is none."""
     compared = measure.comparison
     ends = [compared.low, compared.high] if compared.low is not None and compared.high is not None else []
     value, *bounds = _plain([compared.difference, *ends], measure.unit, signed=True)
     unit = " points" if measure.unit == "%" else f" {measure.unit}" if measure.unit else ""
-    text = f"{value}{unit}{f' {measure.name}' if named else ''}"
-    return f"{text} ({bounds[0]} to {bounds[1]})" if bounds else text
+    return f"{value}{unit}", f"{bounds[0]} to {bounds[1]}" if bounds else ""
 
 
 def _valued(interval: Interval, measure: Measure) -> str:

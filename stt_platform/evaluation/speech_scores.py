@@ -100,6 +100,21 @@ class ErrorShare:
 
 
 @dataclass(frozen=True)
+class LabelBand:
+    """A range of error rates of automatic labels, and how to use such labels.
+
+    Attributes:
+        below: where it ends, as a fraction; None for the last. It begins where the one before ends.
+        words: what the policy comes to, as the end of a sentence.
+    """
+
+    name: str
+    label_policy: str
+    words: str
+    below: float | None = None
+
+
+@dataclass(frozen=True)
 class Band:
     """Where an error rate of labels lies, and how to use such labels.
 
@@ -198,30 +213,37 @@ def error_share_by(scores: Iterable[RowScore], kind: str, measure: Measure = "we
     return sorted(shares, key=lambda share: (-share.counts.errors, share.value))
 
 
+@cache
+def label_bands() -> tuple[LabelBand, ...]:
+    """The bands of `baseline_bands.toml`, the best first."""
+    table = tomllib.loads(Path(__file__).with_name("baseline_bands.toml").read_text(encoding="utf-8"))
+    return tuple(LabelBand(**band) for band in table["band"])
+
+
 def baseline_band(interval: Interval) -> Band:
     """The band of an error rate of automatic labels, decided by its interval and not only by the estimate."""
-    bands = _bands()
+    bands = label_bands()
     if interval.value is None:
-        return Band(None, False, tuple(band["name"] for band in bands), None, f"no error rate: {interval.reason}")
+        return Band(None, False, tuple(band.name for band in bands), None, f"no error rate: {interval.reason}")
     at = _band_number(interval.value)
-    name, rate = bands[at]["name"], f"{100 * interval.value:.1f} %"
+    name, rate = bands[at].name, f"{100 * interval.value:.1f} %"
     if interval.low is None or interval.high is None:
         return Band(
             name,
             False,
-            tuple(band["name"] for band in bands),
+            tuple(band.name for band in bands),
             None,
             f"{rate} lies in {name}, but how sure that is cannot be said ({interval.reason}): choose a policy by hand, "
             "or transcribe from more sermons",
         )
     touched = bands[_band_number(interval.low) : _band_number(interval.high) + 1]
-    names = tuple(band["name"] for band in touched)
+    names = tuple(band.name for band in touched)
     words = f"{rate} ({100 * interval.confidence:g} %: {100 * interval.low:.1f} to {100 * interval.high:.1f} %) "
     if len(touched) == 1:
-        words += f"lies in {name}: {touched[0]['words']}"
+        words += f"lies in {name}: {touched[0].words}"
     else:
-        words += f"may lie in {' or '.join(names)}; the careful choice: {touched[-1]['words']}"
-    return Band(name, len(touched) == 1, names, touched[-1]["label_policy"], words)
+        words += f"may lie in {' or '.join(names)}; the careful choice: {touched[-1].words}"
+    return Band(name, len(touched) == 1, names, touched[-1].label_policy, words)
 
 
 def _scored(row: SpeechRow, normalise: Callable[[str], str]) -> RowScore:
@@ -278,10 +300,4 @@ def _counts(score: RowScore, measure: Measure) -> Counts:
 
 
 def _band_number(rate: float) -> int:
-    return sum(rate >= band["below"] for band in _bands() if "below" in band)
-
-
-@cache
-def _bands() -> list[dict]:
-    table = tomllib.loads(Path(__file__).with_name("baseline_bands.toml").read_text(encoding="utf-8"))
-    return table["band"]
+    return sum(rate >= band.below for band in label_bands() if band.below is not None)

@@ -61,7 +61,11 @@ class Statistics:
         None where there are no rows.
         """
         counts = self.counts if indices is None else self.counts[np.asarray(indices, dtype=np.int64)]
-        return _score(self.metric, counts.sum(axis=0)) if len(counts) else None
+        return self.of(counts.sum(axis=0)) if len(counts) else None
+
+    def of(self, total: NDArray) -> float:
+        """The corpus score of rows whose counts add up to `total`: one number for each column, whole ones."""
+        return _score(self.metric, total.astype(np.int64))
 
     def by_segment(self) -> Statistics:
         """One row for each segment, in sorted order, with the counts of its copies added up.

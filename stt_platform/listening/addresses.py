@@ -10,5 +10,5 @@ def sermon_address(sermon: str, port: int, start_s: float | None = None) -> str:
 
 
 def page_address(name: str, port: int) -> str:
-    """URL of a page that is not a sermon's, such as `scripture`."""
-    return f"http://127.0.0.1:{port}/{quote(name, safe='')}"
+    """URL of a page that is not a sermon's, such as `scripture` or `evaluation/speech-cycle-0`."""
+    return f"http://127.0.0.1:{port}/{quote(name)}"

@@ -1,4 +1,4 @@
-"""The web application of the platform's own pages: sermons with their sound, verse pairs, and the glossary.
+"""The web application of the platform's own pages: sermons with their sound, verse pairs, glossary, evaluations.
 
 It only reads, it answers this machine only, and nothing from an address becomes a path unchecked.
 """
@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.listening.evaluation_data import evaluation_overview, served_report
 from stt_platform.listening.pictures import overview_picture, window_picture
 from stt_platform.listening.scripture_data import (
     NoSuchPlace,
@@ -68,7 +69,7 @@ _ASKED_AGAIN = {"cache-control": "no-cache"}
 
 
 class _SecurityHeaders:
-    """Adds the security headers to every answer, errors included."""
+    """Adds the security headers to every answer, errors included. A header that an answer has already is kept."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -76,7 +77,9 @@ class _SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_SECURITY_HEADERS]
+                headers = list(message.get("headers", ()))
+                own = {name for name, _ in headers}
+                message["headers"] = headers + [header for header in _SECURITY_HEADERS if header[0] not in own]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
@@ -157,6 +160,22 @@ def create_app(home: Path) -> Starlette:
     def glossary(request: Request) -> Response:
         return JSONResponse({"terms": glossary_terms(home)}, headers=_ASKED_AGAIN)
 
+    def evaluation_page(request: Request) -> Response:
+        return _page("evaluation.html")
+
+    def report(request: Request) -> Response:
+        found = served_report(home, request.path_params["name"], back="/evaluation")
+        if found is None:
+            raise HTTPException(
+                HTTPStatus.NOT_FOUND,
+                "There is no report of that name. It may have been removed; the page of the evaluations lists all.",
+            )
+        page, policy = found
+        return HTMLResponse(page, headers={**_ASKED_AGAIN, "content-security-policy": policy})
+
+    def evaluation(request: Request) -> Response:
+        return JSONResponse(evaluation_overview(home), headers=_ASKED_AGAIN)
+
     return Starlette(
         routes=[
             Route("/", list_page),
@@ -171,6 +190,9 @@ def create_app(home: Path) -> Starlette:
             Route("/api/scripture/chapter", chapter),
             Route("/api/scripture/counts", counts),
             Route("/api/glossary", glossary),
+            Route("/evaluation", evaluation_page),
+            Route("/evaluation/{name}", report),
+            Route("/api/evaluation", evaluation),
             Route("/audio/{sermon}", audio),
             Route("/spectrogram/{sermon}.png", window),
             Route("/overview/{sermon}.png", overview),

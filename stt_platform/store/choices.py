@@ -1,7 +1,7 @@
 """Choices that flow back from a measurement: recorded settings, and no edges of the lineage."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,25 @@ VIEWS = {"original": "standard_audio", "enhanced": "enhanced_audio"}
 """Each view of a sermon, and the stage that makes its `audio.wav`; all lie on one time line."""
 
 
+LABEL_POLICIES = ("confidence_filter", "drop_worst", "weak_then_clean", "transcribe_again")
+"""How automatic labels may be used for training, the boldest first; `evaluation/baseline_bands.toml` says what each is."""
+
+_DEFAULT_VIEW, _DEFAULT_POLICY = "enhanced", "drop_worst"
+
+
 @dataclass(frozen=True)
 class ViewChoice:
     """The view that is transcribed and trained on, and why."""
 
     view: str
+    why: str
+
+
+@dataclass(frozen=True)
+class LabelPolicy:
+    """How automatic labels are used for training, one of `LABEL_POLICIES`, and why."""
+
+    policy: str
     why: str
 
 
@@ -30,19 +44,66 @@ def training_view(home: Path, setting: str) -> ViewChoice:
     """
     if setting != "measured":
         return ViewChoice(setting, "set by hand (setting `training_view`)")
-    path = home / "choices" / "training_view.json"
+    recorded = _recorded(home, "training_view", "view", VIEWS)
+    if recorded is None:
+        return ViewChoice(_DEFAULT_VIEW, "the default until the views are compared on assessed chunks")
+    return ViewChoice(*recorded)
+
+
+def record_training_view(home: Path, choice: ViewChoice) -> None:
+    """Let the setting `measured` mean this view from now on."""
+    _record(home, "training_view", {"view": choice.view, "why": choice.why})
+
+
+def label_policy(home: Path, setting: str) -> LabelPolicy:
+    """The policy that the setting `assessment.label_policy` means today.
+
+    `measured` is what the baseline recorded in `STT_HOME/choices/label_policy.json`, and `drop_worst` until its word
+    error rate can be told.
+
+    Raises `PlatformError` naming the file when what is recorded there is no policy.
+    """
+    if setting != "measured":
+        return LabelPolicy(setting, "set by hand (setting `assessment.label_policy`)")
+    recorded = _recorded(home, "label_policy", "policy", LABEL_POLICIES)
+    if recorded is None:
+        return LabelPolicy(_DEFAULT_POLICY, "the default until the word error rate of the labels can be told")
+    return LabelPolicy(*recorded)
+
+
+def record_label_policy(home: Path, policy: str | None, why: str) -> None:
+    """Let the setting `measured` mean this policy from now on; None: nothing that was measured bears one out."""
+    _record(home, "label_policy", {"policy": policy, "why": why} if policy else None)
+
+
+def _recorded(home: Path, name: str, what: str, allowed: Collection[str]) -> tuple[str, str] | None:
+    path = _choice(home, name)
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
-        if recorded["view"] not in VIEWS:
-            raise ValueError(recorded["view"])
-        return ViewChoice(recorded["view"], recorded.get("why", "recorded by the comparison of the views"))
+        if recorded[what] not in allowed:
+            raise ValueError(recorded[what])
+        return recorded[what], str(recorded.get("why", "recorded by what was measured"))
     except FileNotFoundError:
-        return ViewChoice("enhanced", "the default until the views are compared on assessed chunks")
+        return None
     except (ValueError, TypeError, KeyError) as error:
+        examples = " or ".join(json.dumps({what: value}) for value in allowed)
         raise PlatformError(
-            f'{path} does not name a view ({error}): want {{"view": "original"}} or {{"view": "enhanced"}}. '
-            "Correct it, or delete it"
+            f"{path} does not name a {what} ({error}): want {examples}. Correct it, or delete it"
         ) from error
+
+
+def _record(home: Path, name: str, content: Mapping[str, str] | None) -> None:
+    path = _choice(home, name)
+    if content is None:
+        path.unlink(missing_ok=True)
+        return
+    data = json.dumps(content, ensure_ascii=False, indent=1).encode()
+    if not path.exists() or path.read_bytes() != data:
+        write_atomically(path, data)
+
+
+def _choice(home: Path, name: str) -> Path:
+    return home / "choices" / f"{name}.json"
 
 
 def frozen_segments(home: Path) -> dict[str, str]:

@@ -49,9 +49,10 @@ def report_cards(home: Path) -> Iterator[ReportCard]:
     for path in sorted((home / "reports").glob("*.json")):
         try:
             card = ReportCard(**json.loads(path.read_text(encoding="utf-8")))
+            found = report_page(home, card.name)
         except (ValueError, TypeError, OSError):
             continue
-        if report_page(home, card.name):
+        if found:
             yield card
 
 

@@ -334,6 +334,41 @@ _DEFINITIONS = (
         {"split": ("train", "dev", "test")},
     ),
     Table(
+        "corrections",
+        "What people made of the chunks that they were shown: every answer so far, with its verdict, as of each cycle. "
+        "`verdict` is what the reviewer says of the chunk; `edits` and `word_edits` count what was changed of `proposal`, the "
+        "text that was shown. The latest answer to a chunk is `accepted`, or `rejected` with its reason; earlier ones are "
+        "`superseded`. Written by `corrections`, one part per cycle.",
+        pa.schema(
+            [
+                *_required(chunk_id=_TEXT, cycle=_INT32, sermon=_TEXT, text=_TEXT, verdict=_TEXT, speaker=_TEXT),
+                *_required(reviewer=_TEXT, tool=_TEXT, source=_TEXT, corrected_at=_TEXT, annotation_id=_TEXT),
+                *_optional(spent_s=_FLOAT, proposal=_TEXT, edits=_INT32, word_edits=_INT32, proposal_words=_INT32),
+                *_optional(unedited=_FLAG),
+                *_required(status=_TEXT),
+                *_optional(gate=_TEXT, reason=_TEXT),
+            ]
+        ),
+        {
+            "status": ("accepted", "rejected", "superseded"),
+            "verdict": ("usable", "unusable", "cut_off", "not_english", "no_speech"),
+        },
+    ),
+    Table(
+        "adapters",
+        "Every adapter that was trained, and what from. `parameters` is JSON. Written by the assets that train, a part for "
+        "each.",
+        pa.schema(
+            [
+                *_required(adapter_id=_TEXT, kind=_TEXT, base_model=_TEXT, base_revision=_TEXT, dataset_sha256=_TEXT),
+                *_required(parameters=_TEXT, created_at=_TEXT, status=_TEXT),
+                *_optional(reason=_TEXT),
+            ]
+        ),
+        {"kind": ("whisper", "translategemma", "marian"), "status": ("trained", "stopped early")},
+        shared=True,
+    ),
+    Table(
         "assessment_sample",
         "The chunks that people write down from scratch, so that the automatic labels can be judged: drawn by sermon, "
         "level of noise and speaker. Written by `assessment_sample`.",

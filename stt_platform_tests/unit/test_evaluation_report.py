@@ -3,15 +3,18 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import get_args
 
 import pytest
 
 from stt_platform.evaluation.intervals import Counts, Interval, corpus_rate
 from stt_platform.evaluation.paired import Comparison, NonInferiority, non_inferior, paired_rates
 from stt_platform.evaluation.report import (
+    LEVELS,
     Curve,
     Example,
     GeneralSet,
+    Level,
     Measure,
     NotScored,
     Piece,
@@ -25,6 +28,7 @@ from stt_platform.evaluation.report import (
     render_report,
     style_source,
     verdict,
+    with_link_back,
 )
 from stt_platform.evaluation.report_pictures import Point, curve_picture, gain_picture, place
 from stt_platform.evaluation.terminology import TermCounts, score_six
@@ -200,7 +204,76 @@ class Parsed(HTMLParser):
 def test_verdict_in_words(made: Report, level: str, words: str) -> None:
     assert verdict(made).level == level
     assert verdict(made).words == words
-    assert words in Parsed(render_report(made)).text
+    text = Parsed(render_report(made)).text
+    shown = LEVELS[level]
+    assert text.index(shown.name) < text.index(shown.meaning) < text.index(words) < text.index("Scores on the")
+
+
+def test_a_general_set_that_was_not_judged_decides_nothing() -> None:
+    for made in (report(compared()), report(subject=ALONE)):
+        beside = replace(made, general=GeneralSet("LibriSpeech", wer()))
+        assert verdict(beside) == verdict(made)
+        assert "Texts from outside the church" in Parsed(render_report(beside)).text
+
+
+def test_no_two_levels_look_alike_without_their_colours() -> None:
+    assert set(LEVELS) == set(get_args(Level))
+    for shown in ("sign", "name", "meaning"):
+        assert len({getattr(level, shown) for level in LEVELS.values()}) == len(LEVELS)
+
+
+@pytest.mark.parametrize(
+    ("made", "figures"),
+    [
+        (
+            report(compared()),
+            "Base WER 20.0 % 17.0 to 24.0 % Adapter WER 17.9 % 15.0 to 21.0 % Difference −2.1 points −3.4 to −0.9",
+        ),
+        (
+            report(compared(-0.02, None, None, None, "undecided", n=1, missing="6 sermons are needed")),
+            "Base WER 20.0 % 17.0 to 24.0 % Adapter WER 17.9 % 15.0 to 21.0 % Difference −2.0 points no interval",
+        ),
+        (report(subject=ALONE), "WER 20.0 % 17.0 to 24.0 %"),
+        (
+            report(subject=ALONE, measures=(Measure("WER", "%", rate(0.2, None, None, "too few")),)),
+            "WER 20.0 % no interval",
+        ),
+        (report(compared(), test_set_problem="it was trained on"), None),
+        (report(), None),
+    ],
+)
+def test_the_figures_stand_in_the_verdict_where_they_may_be_trusted(made: Report, figures: str | None) -> None:
+    found = re.search(r'<dl class="figures">.*?</dl>', render_report(made))
+    assert (found and Parsed(found[0]).text) == figures
+
+
+def test_each_cell_says_its_name_where_the_heads_are_gone() -> None:
+    page = render_report(full())
+    named = re.findall(r'<td data-name="([^"]+)">', page)
+    assert len(named) == page.count("<td") - page.split('class="facts"')[1].count("<td")
+    assert {"Base", "Adapter", "Difference (← worse, better →)", "Forbidden: adapter", "Translation"} <= set(named)
+
+
+def test_only_intervals_that_are_there_are_explained() -> None:
+    lost = Measure("COMET", "", rate(None, None, None, "its model is not there"))
+    assert "The small numbers" in render_report(report(compared()))
+    assert "The small numbers" not in render_report(report(subject=ALONE, measures=(lost,)))
+
+
+def test_a_served_page_leads_back_and_is_the_same_otherwise() -> None:
+    page = render_report(full())
+    served = with_link_back(page, "/evaluation?a=1&b=2", "All <reports>")
+    link = '<nav class="back"><a href="/evaluation?a=1&amp;b=2">← All &lt;reports&gt;</a></nav>\n'
+    assert served.replace(link, "", 1) == page
+    assert Parsed(served).tags.index("a") < Parsed(served).tags.index("h1")
+    assert with_link_back("no page", "/", "All") == "no page"
+
+
+def test_the_style_of_a_page_is_known_by_its_hash() -> None:
+    assert style_source(render_report(full())) == style_source()
+    other = style_source("<style>p { margin: 0; }</style><p>text</p>")
+    assert other.startswith("'sha256-") and other != style_source()
+    assert style_source("<p>no style</p>") == "'none'"
 
 
 def test_a_score_where_higher_is_better() -> None:

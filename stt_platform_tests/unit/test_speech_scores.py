@@ -1,8 +1,13 @@
 """Scores of speech rows with known errors."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import jiwer
 import pytest
 
+from stt_platform.evaluation.church_english import normalise_church_english
 from stt_platform.evaluation.intervals import Counts, Interval
 from stt_platform.evaluation.paired import paired_rates
 from stt_platform.evaluation.speech_scores import (
@@ -77,6 +82,36 @@ def test_the_sums_are_those_of_jiwer() -> None:
     assert found.wer.n == 3
     # 4 words in 2 minutes; 36 s for 180 s.
     assert (found.invented_per_minute, found.no_speech_minutes, found.real_time_factor) == (2.0, 2.0, 0.2)
+
+
+def of_the_command_line(references: list[str], hypotheses: list[str], folder: Path, *options: str) -> str:
+    """What jiwer's own program prints for two files of texts."""
+    files = folder / "reference.txt", folder / "hypothesis.txt"
+    for path, texts in zip(files, (references, hypotheses), strict=True):
+        path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    program = Path(sys.executable).with_name("jiwer")
+    command = [str(program), "-r", str(files[0]), "-h", str(files[1]), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_rates_are_those_of_jiwers_command_line_to_the_last_digit(tmp_path: Path) -> None:
+    pairs = [
+        ("Turn with me to First Corinthians thirteen, verse four.", "turn with me to 1 Corinthians 13:4"),
+        ("O Lord, how manifold are thy works!", "oh lord how many fold are the works"),
+        ("Blessed are the poor in spirit", "Blessed are the poor in the spirit, amen."),
+        # Its program leaves out lines without a text: this one is nearly missed.
+        ("Let us pray together now.", "now"),
+        ("He restoreth my soul", "he restores my soul " + "soul " * 60),
+    ]
+    score = speech_score(
+        score_rows([row(str(k), *pair, f"s{k}") for k, pair in enumerate(pairs)], normalise_church_english)
+    )
+    raw = [list(side) for side in zip(*pairs, strict=True)]
+    normalised = [[normalise_church_english(text) for text in side] for side in raw]
+    assert repr(score.raw_wer.value) == of_the_command_line(*raw, tmp_path)
+    assert repr(score.wer.value) == of_the_command_line(*normalised, tmp_path)
+    assert repr(score.cer.value) == of_the_command_line(*normalised, tmp_path, "--cer")
+    assert score.wer.value < score.raw_wer.value
 
 
 def test_what_is_not_known_is_none() -> None:

@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 import stt_platform
-from stt_platform.evaluation.terminology import TermRow, compare_modes, occurrences, score_six, six_sentences, tally
+from stt_platform.evaluation.terminology import (
+    TermRow,
+    compare_modes,
+    hinted_terms,
+    occurrences,
+    score_six,
+    six_sentences,
+    tally,
+    term_shares,
+)
 from stt_platform.glossary.terms import Glossary, Scope, Sense, Term, read_glossary
 from stt_platform_tests.scripture_texts import shared_texts
 
@@ -221,3 +230,52 @@ def test_the_reference_is_the_ceiling_and_other_verses_are_far_below(test_data: 
     assert (itself.accuracy, itself.sense_accuracy, itself.forbidden) == (1.0, 1.0, 0)
     assert itself.lemma_accuracy == itself.lemma_ceiling > 0.8
     assert chance.accuracy < 0.15
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [
+        ("term_accuracy", "accuracy"),
+        ("sense_accuracy", "sense_accuracy"),
+        ("lemma_accuracy", "lemma_accuracy"),
+        ("lemma_ceiling", "lemma_ceiling"),
+        ("ceiling", "ceiling"),
+    ],
+)
+def test_the_shares_of_the_segments_add_up_to_the_rates(metric: str, name: str) -> None:
+    rows = [
+        TermRow("s1", "Salvation and the church", "La salvación y el templo", "La salud y la iglesia"),
+        TermRow("s2", "The law of salvation", "La ley", "La ley de salvación"),
+        TermRow("s3", "The church", "La iglesia", "La congregación"),
+        TermRow("s4", "No term at all", "Nada", "Nada"),
+    ]
+    found = occurrences(rows, GLOSSARY)
+    shares = term_shares(found, metric)
+    assert shares.of(shares.counts.sum(axis=0)) == pytest.approx(getattr(tally(found)[()], name))
+    assert list(shares.units) == sorted({item.segment_id for item in found if item.judged or metric == "ceiling"})
+
+
+def test_forbidden_renderings_are_a_share_of_all_that_was_found() -> None:
+    rows = [
+        TermRow("s1", "The church", "El templo", "La iglesia"),
+        TermRow("s2", "The church", "La iglesia", "La casa"),
+    ]
+    shares = term_shares(occurrences(rows, GLOSSARY), "forbidden_rate")
+    assert (shares.units, shares.of(shares.counts.sum(axis=0))) == (("s1", "s2"), 0.5)
+
+
+def test_hinted_terms_are_the_same_in_every_mode() -> None:
+    hints = (("law", "ley"),)
+    rows = [
+        TermRow(
+            "s", "The law of salvation", made, "La ley de salvación", mode=mode, hints=hints if mode == "hinted" else ()
+        )
+        for mode, made in (("no_hints", "Nada"), ("hinted", "La ley"), ("random_hints", "Nada"))
+    ]
+    found = occurrences(rows, GLOSSARY)
+    chosen = {mode: hinted_terms(found, mode) for mode in ("no_hints", "hinted", "random_hints")}
+    assert {mode: [item.term_id for item in items] for mode, items in chosen.items()} == {
+        mode: ["law"] for mode in chosen
+    }
+    counts = compare_modes(found)
+    assert {mode: tally(items)[()] for mode, items in chosen.items()} == counts

@@ -41,6 +41,41 @@ def test_a_batch_gives_what_each_text_gives_alone_and_in_order(translator: Trans
     assert seen == [(6, 8), (8, 8)]
 
 
+def test_rows_that_are_done_leave_the_batch_and_the_others_go_on_as_before(tmp_path: Path) -> None:
+    translator = load_translator(tiny_gemma(tmp_path))
+    # So many end signs that each text ends somewhere else.
+    translator._stops |= set(range(20, 45))
+    texts = [f"{text} {word}" for text in SENTENCES[:4] for word in ("light", "peace", "grace")]
+    alone = [translator.translate([text], max_new_tokens=16)[0] for text in texts]
+    assert translator.translate(texts, max_new_tokens=16, batch_size=12) == alone
+    assert len({done.tokens for done in alone}) > 4
+
+
+def test_what_is_likeliest_is_what_transformers_finds(tmp_path: Path) -> None:
+    translator = load_translator(tiny_gemma(tmp_path))
+    prompts = [translator._encode(text) for text in SENTENCES[:3]]
+    asked = translator._tokenizer.pad({"input_ids": prompts}, padding=True, return_tensors="pt")
+    ours = translator._generate(prompts, 60)
+    with torch.inference_mode():
+        theirs = translator._model.generate(**asked, max_new_tokens=60)[:, asked.input_ids.shape[1] :].tolist()
+    pad = translator._tokenizer.pad_token_id
+    assert [row + [pad] * (60 - len(row)) for row in ours] == [row + [pad] * (60 - len(row)) for row in theirs]
+
+
+def test_a_text_is_continued_without_being_asked_for_anything(tmp_path: Path) -> None:
+    translator = load_translator(tiny_gemma(tmp_path))
+    given = ["En el principio", "Jehová es", " "]
+    asked = _recorded(translator, lambda: translator.continue_texts(given[:1]))
+    tokenizer = translator._tokenizer
+    assert asked[0].tolist() == [tokenizer(f"<bos>{given[0]}", add_special_tokens=False).input_ids]
+    first, second, empty = translator.continue_texts(given, max_new_tokens=12)
+    assert [first, second] == [translator.continue_texts([text], max_new_tokens=12)[0] for text in given[:2]]
+    assert first.text and first.tokens <= 12 and first != second
+    assert empty.status == "failed" and "empty" in empty.reason
+    with pytest.raises(ValueError, match="only a causal language model"):
+        load_translator(tiny_marian(tmp_path / "marian")).continue_texts(given)
+
+
 def test_a_text_that_cannot_be_translated_is_marked_and_the_others_go_on(translator: Translator) -> None:
     long = "Grace " * 400
     empty, control, too_long, fine = translator.translate(["  ", "a <end_of_turn> b", long, SENTENCES[0]])
@@ -256,30 +291,26 @@ def test_translations_that_do_not_answer_the_rows_are_refused() -> None:
 
 
 def _recorded(translator: Translator, run: Callable[[], object]) -> list[torch.Tensor]:
-    """What the model is asked while `run` runs."""
-    asked, generate = [], translator._model.generate
+    """What the model is asked while `run` runs: the prompts, not what it then goes on with."""
+    asked: list[torch.Tensor] = []
 
-    def record(**inputs: torch.Tensor) -> torch.Tensor:
-        asked.append(inputs["input_ids"])
-        return generate(**inputs)
+    def record(_: object, args: tuple, inputs: dict) -> None:
+        if inputs["input_ids"].shape[1] > 1:
+            asked.append(inputs["input_ids"])
 
-    translator._model.generate = record
+    handle = translator._model.register_forward_pre_hook(record, with_kwargs=True)
     run()
+    handle.remove()
     return asked
 
 
 def _say(translator: Translator, words: list[int]) -> None:
     """Let the model find these tokens likeliest, one after the other."""
-    from transformers import LogitsProcessor, LogitsProcessorList
+    left = list(words)
 
-    class Say(LogitsProcessor):
-        def __init__(self) -> None:
-            self.left = list(words)
+    def say(_: object, args: tuple, found: object) -> object:
+        found.logits[:] = -1e9
+        found.logits[..., left.pop(0)] = 0
+        return found
 
-        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-            scores[:] = -1e9
-            scores[:, self.left.pop(0)] = 0
-            return scores
-
-    generate = translator._model.generate
-    translator._model.generate = lambda **inputs: generate(**inputs, logits_processor=LogitsProcessorList([Say()]))
+    translator._model.register_forward_hook(say)

@@ -7,8 +7,11 @@ from typing import Any
 import dagster as dg
 
 from stt_platform.defs.platform import Platform
-from stt_platform.defs.shown import table
+from stt_platform.defs.shown import picture, table
 from stt_platform.store.stages import CORPUS, StageOutput, current_output
+
+CURVES, EXAMPLES = "curves.png", "examples.json"
+"""What a training leaves in its folder for people to look at."""
 
 _COUNTS = """
 select "set", split, source_kind as kind, count(*) as examples, count(distinct target) as "distinct targets",
@@ -32,4 +35,48 @@ def set_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
         "examples by kind": table(platform.store.query(_COUNTS).to_pylist()),
         "some examples": table(platform.store.query(_EXAMPLES).to_pylist()),
         "manifest": dg.MetadataValue.path(str(platform.home / "training" / "translation_training_set.json")),
+    }
+
+
+def adapter_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
+    """The curves, what changed in what was watched, and what took how much memory."""
+    facts = dict(output.facts)
+    plan, left_out = facts.pop("memory plan"), facts.pop("left out")
+    examples = json.loads((output.folder / EXAMPLES).read_text(encoding="utf-8"))
+    return {
+        "curves": picture(output.folder / CURVES, "the loss and what was measured while it learned, over the steps"),
+        **facts,
+        "before and after": table(examples),
+        "memory plan": table(plan),
+        "left out": "; ".join(f"{name}: {why}" for name, why in sorted(left_out.items())) or "–",
+        "folder": dg.MetadataValue.path(str(platform.home / "adapters" / output.facts["adapter_id"])),
+    }
+
+
+_SPEECH = """
+select source_kind as kind, target as text, source as sound from training_examples where "set" = $set and split = 'train'
+qualify row_number() over (partition by source_kind order by md5(example_id)) <= 2 order by 1, 2
+"""
+
+
+def speech_set_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
+    """Hours by source, what was left out and why, some examples, and the hash that names the set."""
+    manifest = json.loads((output.folder / "speech_training_set.json").read_text(encoding="utf-8"))
+    hours, counts = manifest["hours"], manifest["examples"]
+    by_source = [
+        {"split": split, "source": kind, "examples": counts[split][kind], "minutes": round(60 * value, 1)}
+        for split, kinds in sorted(hours.items(), reverse=True)
+        for kind, value in sorted(kinds.items())
+    ]
+    left_out = [{"chunks": count, "left out because": reason} for reason, count in manifest["left_out"].items()]
+    examples = platform.store.query(_SPEECH, {"set": f"speech-{manifest['cycle']}"}).to_pylist()
+    return {
+        **output.facts,
+        "where the texts come from": table(by_source),
+        "left out": table(left_out),
+        "could not be read": "; ".join(f"{name}: {why}" for name, why in sorted(manifest["unreadable"].items())) or "–",
+        "automatic texts": f"{manifest['policy'].replace('_', ' ')}: {manifest['why this policy']}",
+        "view": f"{manifest['view']}: {manifest['why this view']}",
+        "some examples": table(examples),
+        "audio folder": dg.MetadataValue.path(str(output.folder)),
     }

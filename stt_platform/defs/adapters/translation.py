@@ -19,16 +19,17 @@ from stt_platform.store.choices import freeze_segments
 from stt_platform.store.schemas import TABLES
 from stt_platform.store.scripture import read_back_translations, read_pairs
 from stt_platform.store.stages import StageResult
-from stt_platform.training.translation_set import TranslationSet, TranslationSetOptions, translation_set
+from stt_platform.training.translation_set import PromptName, TranslationSet, TranslationSetOptions, translation_set
 
 
-def _options(settings: Settings) -> TranslationSetOptions:
+def _options(settings: Settings, prompt: PromptName | None = None) -> TranslationSetOptions:
     chosen = settings.translation
+    prompt = prompt or chosen.prompt
     try:
         return TranslationSetOptions(
-            prompt=chosen.prompt,
+            prompt=prompt,
             # The tags of Dinu et al. are what a model without instructions can read.
-            hint_form="inline" if chosen.prompt == "marian" else settings.glossary.hint_form,
+            hint_form="inline" if prompt == "marian" else settings.glossary.hint_form,
             hint_share=settings.glossary.hint_share,
             most_hints=settings.glossary.max_hints,
             dev_share=chosen.dev_share,
@@ -63,17 +64,7 @@ def translation_training_set(work: Work) -> StageResult:
     written down three times, without, with, and with random hints, to measure what hints are worth. From here on the
     sides of the split are frozen. The manifest has hashes, counts and weights; the rows are in `training_examples`.
     """
-    rows = read_pairs(work.inputs["verse_pairs"].folder, work.inputs["scripture_split"].folder)
-    made = work.inputs.get("back_translations")
-    try:
-        found = translation_set(
-            rows,
-            read_glossary(work.inputs["glossary"].folder / GLOSSARY_FILE),
-            read_back_translations(made.folder) if made else [],
-            _options(work.settings),
-        )
-    except ValueError as error:
-        raise PlatformError(str(error)) from error
+    found = training_examples(work)
     manifest = found.manifest() | {"made from": {name: output.digest for name, output in sorted(work.inputs.items())}}
     path = work.folder / "translation_training_set.json"
     path.write_text(json.dumps(manifest, ensure_ascii=False, indent=1, sort_keys=True), encoding="utf-8")
@@ -84,6 +75,25 @@ def translation_training_set(work: Work) -> StageResult:
         facts={"examples": len(found.examples), "prompt": work.settings.translation.prompt},
         tables={"training_examples": _table(found)},
     )
+
+
+def training_examples(work: Work, prompt: PromptName | None = None) -> TranslationSet:
+    """The set from the outputs that `work` has of pairs, split, glossary and, where there are some, back-translations.
+
+    Args:
+        prompt: of the model that it is for; None for that of the settings.
+    """
+    rows = read_pairs(work.inputs["verse_pairs"].folder, work.inputs["scripture_split"].folder)
+    made = work.inputs.get("back_translations")
+    try:
+        return translation_set(
+            rows,
+            read_glossary(work.inputs["glossary"].folder / GLOSSARY_FILE),
+            read_back_translations(made.folder) if made else [],
+            _options(work.settings, prompt),
+        )
+    except ValueError as error:
+        raise PlatformError(str(error)) from error
 
 
 def _table(found: TranslationSet) -> pa.Table:

@@ -9,13 +9,14 @@ from typing import Any
 
 from stt_platform.defs.corpus import corpus_stage
 from stt_platform.defs.glossary import report
+from stt_platform.defs.glossary.reading import glossary_at, glossary_file
 from stt_platform.defs.work import Work
 from stt_platform.files import sha256_of
 from stt_platform.glossary.attestation import Attestation, attest
 from stt_platform.glossary.augment import term_examples
-from stt_platform.glossary.terms import BadGlossary, Glossary, Sense, read_glossary
+from stt_platform.glossary.terms import Sense
 from stt_platform.scripture.pairs import ACCEPTED, main_target
-from stt_platform.settings import PlatformError, Settings, repository
+from stt_platform.settings import Settings
 from stt_platform.store.scripture import read_pairs
 from stt_platform.store.stages import StageResult
 from stt_platform.training.corpus_lines import glossary_line
@@ -24,23 +25,8 @@ GLOSSARY_FILE = "glossary.csv"
 """The table in the output of `glossary`: what was read, whatever becomes of the original."""
 
 
-def _glossary_file(settings: Settings) -> Path:
-    named = settings.glossary.file
-    path = Path(named).expanduser() if named else repository() / "data" / "reference" / "glossary.csv"
-    if not path.is_file():
-        raise PlatformError(f"the glossary {path} is not there: restore it, or correct the setting `glossary.file`")
-    return path
-
-
 def _parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
-    return {"glossary": sha256_of(_glossary_file(settings)), "min_rate": settings.glossary.min_rate}
-
-
-def _read(path: Path) -> Glossary:
-    try:
-        return read_glossary(path)
-    except BadGlossary as error:
-        raise PlatformError(str(error)) from error
+    return {"glossary": sha256_of(glossary_file(settings)), "min_rate": settings.glossary.min_rate}
 
 
 @corpus_stage(
@@ -59,8 +45,8 @@ def glossary(work: Work) -> StageResult:
     that is weak or unattested is not wrong (RVR1909 is old), but a person should look at it. The table is
     `data/reference/glossary.csv`; the setting `glossary.file` names another.
     """
-    path = _glossary_file(work.settings)
-    terms = _read(path)
+    path = glossary_file(work.settings)
+    terms = glossary_at(path)
     shutil.copyfile(path, work.folder / GLOSSARY_FILE)
     rows = [row for row in read_pairs(work.inputs["verse_pairs"].folder) if row.status == ACCEPTED]
     target = main_target(rows)
@@ -100,7 +86,7 @@ def glossary_pairs(work: Work) -> StageResult:
 
     Written as `glossary_pairs.jsonl`.
     """
-    examples = term_examples(_read(work.inputs["glossary"].folder / GLOSSARY_FILE))
+    examples = term_examples(glossary_at(work.inputs["glossary"].folder / GLOSSARY_FILE))
     with (work.folder / "glossary_pairs.jsonl").open("w", encoding="utf-8") as file:
         for example in examples:
             file.write(json.dumps(glossary_line(example), ensure_ascii=False) + "\n")

@@ -4,6 +4,9 @@ import dagster as dg
 
 from stt_platform.defs.sermons.stage import SERMON_STAGES
 
+OVER_ALL = ("sermon_split", "references", "sound_funnel", "assessment_sample", "baseline_wer")
+"""Assets that look at all sermons together."""
+
 sermon_stages = dg.define_asset_job(
     "sermon_stages",
     selection=dg.AssetSelection.assets(*SERMON_STAGES),
@@ -12,6 +15,6 @@ sermon_stages = dg.define_asset_job(
 
 after_sermons = dg.define_asset_job(
     "after_sermons",
-    selection=dg.AssetSelection.assets("sermon_split", "references", "sound_funnel"),
-    description="What looks at all sermons together: the split, the references, and the funnel.",
+    selection=dg.AssetSelection.assets(*OVER_ALL),
+    description="What looks at all sermons together: the split, the references, the funnel, and the baseline.",
 )

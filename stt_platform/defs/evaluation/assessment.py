@@ -1,0 +1,209 @@
+"""How good the automatic labels are: chunks that people write down from scratch, and the error rate against them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from stt_platform.defs.corpus import corpus_stage
+from stt_platform.defs.evaluation import assessment_report as report
+from stt_platform.defs.evaluation.scoring import score_text
+from stt_platform.defs.glossary.reading import glossary_digest, names_to_hear
+from stt_platform.defs.platform import Platform
+from stt_platform.defs.work import Work
+from stt_platform.evaluation.assessment import ChunkToAssess, choose_sample, noise_levels
+from stt_platform.evaluation.speech_measures import error_rates, signature, speech_measures
+from stt_platform.evaluation.speech_scores import RowScore, baseline_band, slices
+from stt_platform.settings import Settings
+from stt_platform.store.assessment import Assessed, assessed_texts, drawable_chunks, drawable_digest, texts_digest
+from stt_platform.store.assessment_lists import hand_out
+from stt_platform.store.choices import record_label_policy
+from stt_platform.store.evaluations import ALL, Measured, number_rows, part, text_row
+from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.stages import StageOutput, StageResult
+
+ASSESSMENT = "assessment"
+"""The set in the tables of the evaluations."""
+
+KINDS = ("noise", "speaker", "view", "text of")
+"""What the assessed texts are told apart by."""
+
+_TO_DO = "to_do.json"
+
+
+def _drawing(home: Path, settings: Settings) -> Mapping[str, Any]:
+    chosen = settings.assessment.model_dump(include={"segments", "seed"})
+    return {**chosen, "chunks": drawable_digest(MetadataStore(home))}
+
+
+def _hand_out(home: Path, output: StageOutput) -> None:
+    """The list names the sound by its place on this machine, which is no part of the output."""
+    rows = json.loads((output.folder / _TO_DO).read_text(encoding="utf-8"))
+    shown = [{**row, "audio": str(home / row["audio"]), "snr_db": _rounded(row["snr_db"])} for row in rows]
+    hand_out(home, [ChunkToAssess(**row) for row in shown])
+
+
+def _rounded(snr_db: float | None) -> float | None:
+    return None if snr_db is None else round(snr_db, 1)
+
+
+def _check_sample(platform: Platform, output: StageOutput | None) -> Iterator[dg.AssetCheckResult]:
+    sql = "select chunk_id from assessment_sample join splits using (sermon) where splits.split = 'final' order by 1"
+    opened = platform.store.query(sql)["chunk_id"].to_pylist()
+    yield dg.AssetCheckResult(
+        check_name="nothing_final_is_drawn",
+        passed=not opened,
+        metadata={"chunks of final sermons": len(opened), "first": ", ".join(opened[:5]) or "–"},
+    )
+
+
+@corpus_stage(
+    version="1",
+    group="evaluation",
+    kinds={"table"},
+    after=("consensus", "sermon_split", "references"),
+    tables=("assessment_sample",),
+    parameters=_drawing,
+    metadata=report.sample_metadata,
+    check_specs=(
+        (
+            "nothing_final_is_drawn",
+            "No chunk is of a sermon of the split `final`, which is opened once, at the end.",
+            True,
+        ),
+    ),
+    checks=_check_sample,
+    # Made with the sermons, and not with the scripture corpus.
+    on_request=True,
+    hand_out=_hand_out,
+)
+def assessment_sample(work: Work) -> StageResult:
+    """Chunks for people to write down from scratch, so that the automatic labels can be judged.
+
+    Drawn by sermon, level of noise and speaker, the same each time. The lists to fill are `assessment_sample.csv` (for
+    spreadsheets) and `assessment_sample.jsonl` in `STT_HOME/assessment`; they hold no automatic text, since who corrects a
+    text keeps its errors. What is transcribed already stays in the sample when it is drawn again.
+    """
+    chosen = work.settings.assessment
+    drawable = drawable_chunks(work.store)
+    pool = [each.chunk for each in drawable]
+    done = {each.chunk.chunk_id for each in drawable if each.transcribed}
+    sample = choose_sample(pool, size=chosen.segments, seed=chosen.seed, keep=done)
+    levels = noise_levels(pool)
+    to_do = [asdict(chunk) for chunk in sample if chunk.chunk_id not in done]
+    (work.folder / _TO_DO).write_text(json.dumps(to_do, ensure_ascii=False), encoding="utf-8")
+    report.draw_sample(work.folder, pool, sample, done, levels)
+    return StageResult(
+        facts={
+            "chunks that may be drawn": len(pool),
+            "drawn": len(sample),
+            "of sermons": len({chunk.sermon for chunk in sample}),
+            "transcribed": len(sample) - len(to_do),
+            "still to be transcribed": len(to_do),
+        },
+        tables={"assessment_sample": [_sampled(chunk, levels[chunk.chunk_id]) for chunk in sample]},
+    )
+
+
+def _sampled(chunk: ChunkToAssess, noise: str) -> dict[str, Any]:
+    row = asdict(chunk) | {"noise": noise}
+    return {"path": row.pop("audio"), **row}
+
+
+def _baseline_parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
+    return {
+        "texts": texts_digest(assessed_texts(MetadataStore(home))),
+        "glossary": glossary_digest(settings),
+        "confidence": settings.evaluation.confidence,
+        "rules": signature("wer"),
+    }
+
+
+def _check_baseline(platform: Platform, output: StageOutput | None) -> Iterator[dg.AssetCheckResult]:
+    lost = output.facts["not scored"] if output else 0
+    yield dg.AssetCheckResult(
+        check_name="every_transcript_is_scored",
+        passed=not lost,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"texts of people that are not scored": lost, "why": "see the table “not scored”" if lost else "–"},
+    )
+
+
+@corpus_stage(
+    version="1",
+    group="evaluation",
+    kinds={"table"},
+    upstream=("assessment_sample",),
+    after=("references", "transcript"),
+    tables=("evaluations", "evaluation_rows"),
+    parameters=_baseline_parameters,
+    metadata=report.baseline_metadata,
+    check_specs=(
+        ("every_transcript_is_scored", "Each text that people wrote could be held against an automatic one.", False),
+    ),
+    checks=_check_baseline,
+    on_request=True,
+)
+def baseline_wer(work: Work) -> StageResult:
+    """How many words of the automatic labels are wrong, and so how they may be used for training.
+
+    What people wrote of the sample is held against the transcripts, both in one spelling (`wer`) and as they are
+    (`raw_wer`). The rate lies in one of four bands, by its whole interval; where it may lie in two, the more careful one
+    counts. The band gives the label policy, which the setting `assessment.label_policy` overrides. A sermon of which
+    people wrote everything, and no chunk by itself, counts as one text, held against all its accepted chunks: what was
+    said where no chunk is counts as missing there. Sermons of the split `final` are left out.
+    """
+    texts = assessed_texts(work.store)
+    if not texts:
+        record_label_policy(work.store.home, None, "")
+        facts = {"texts scored": 0, "not scored": 0, "verdict": report.NOBODY_HAS_TRANSCRIBED}
+        return StageResult(facts=facts, tables={"evaluations": [], "evaluation_rows": []})
+    scores = [score_text(text, text.hypothesis, _no_transcript(text)) for text in texts]
+    names, no_names = names_to_hear(work.settings)
+    confidence = work.settings.evaluation.confidence
+    measures = speech_measures(scores, names, confidence=confidence)
+    band = baseline_band(measures.values["wer"])
+    record_label_policy(work.store.home, band.label_policy, band.words)
+    of = Measured(f"{work.stage}-{work.key[:12]}", _systems(texts), ASSESSMENT)
+    signatures = {metric: signature(metric) for metric in measures.values}
+    rows = number_rows(of, ALL, measures.values, signatures)
+    for kind, value, scored in _parts(scores):
+        rows += number_rows(of, part(kind, value), error_rates(scored, confidence=confidence), signatures)
+    report.draw_baseline(work.folder, rows, measures.mistakes, confidence)
+    counted = [score.status for score in scores]
+    return StageResult(
+        facts={
+            **report.numbers(measures.values),
+            "texts scored": counted.count("scored"),
+            "of sermons": measures.values["wer"].n,
+            "without speech": counted.count("no speech"),
+            "not scored": counted.count("not scored"),
+            "verdict": band.words,
+            **({"names are not scored": no_names} if no_names else {}),
+        },
+        tables={
+            "evaluations": rows,
+            "evaluation_rows": [
+                text_row(of, part("text of", text.kind), score) for text, score in zip(texts, scores, strict=True)
+            ],
+        },
+    )
+
+
+def _no_transcript(text: Assessed) -> str | None:
+    return None if text.hypothesis is not None else "there is no transcript of it in the view that is transcribed"
+
+
+def _systems(texts: Sequence[Assessed]) -> str:
+    return ", ".join(sorted({text.system for text in texts if text.system})) or "no transcript"
+
+
+def _parts(scores: Sequence[RowScore]) -> Iterator[tuple[str, str, list[RowScore]]]:
+    for kind in KINDS:
+        found = slices([score for score in scores if score.status == "scored"], kind)
+        # Of one part only, the number is that of all.
+        if len(found) > 1:
+            yield from ((kind, value, scored) for value, scored in found.items())

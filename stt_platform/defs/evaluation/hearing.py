@@ -1,0 +1,263 @@
+"""What a recogniser hears in given stretches of sound: heard once and kept, in the same way for every system."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.audio.chunking import cut_chunks
+from stt_platform.audio.media import UnreadableMedia
+from stt_platform.audio.reading import read_stretch
+from stt_platform.audio.vad import FRAME_SAMPLES, energies_of_blocks, probabilities_of_blocks
+from stt_platform.defs.work import Work
+from stt_platform.models.registry import Model, model
+from stt_platform.settings import Settings
+from stt_platform.speech.recogniser import (
+    MAX_COMPRESSION_RATIO,
+    MAX_NO_SPEECH_PROB,
+    MIN_AVG_LOGPROB,
+    SEED,
+    TEMPERATURES,
+    WINDOW_SAMPLES,
+    ChunkSpan,
+    FasterWhisper,
+)
+from stt_platform.store.adapters import Adapter
+from stt_platform.store.speech_hypotheses import KeptHearing, SpeechHypothesisStore, sound_key
+
+_BLOCK_SAMPLES = 512 * FRAME_SAMPLES
+
+
+@dataclass(frozen=True)
+class SpeechSystem:
+    """A recogniser that is measured.
+
+    Attributes:
+        identity: names its weights exactly, as the evaluations show it.
+        folder: with a model in CTranslate2's format.
+        adapter_id: None for a base model.
+        base: identity of the model under an adapter; of a base model its own.
+    """
+
+    identity: str
+    folder: Path
+    adapter_id: str | None
+    base: str
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a recording, in samples at 16 kHz; None stands for the beginning, or the end. `row_id` names it."""
+
+    row_id: str
+    path: Path
+    start_sample: int | None = None
+    end_sample: int | None = None
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a system heard in a stretch.
+
+    Attributes:
+        text: empty where nothing was heard; None where the sound could not be read.
+        reason: why there is no text, else empty.
+        duration_s: of the sound; None where it could not be read.
+        work_s: seconds that the recogniser took when it heard it, perhaps in an earlier run.
+        avg_logprob, no_speech_prob, compression_ratio: as in `ChunkTranscript`; of a stretch that was cut, their means
+            by length. None where there was nothing to hear.
+        kept: it was heard in an earlier run.
+    """
+
+    text: str | None
+    reason: str
+    duration_s: float | None
+    work_s: float
+    avg_logprob: float | None = None
+    no_speech_prob: float | None = None
+    compression_ratio: float | None = None
+    kept: bool = False
+
+
+def base_system(name: str) -> SpeechSystem:
+    """The model of that name in the registry; fetches its weights on first use."""
+    found = model(name)
+    return SpeechSystem(found.identity, found.folder_on_disk(), None, found.identity)
+
+
+def base_model_of(adapter: Adapter | None, settings: Settings) -> Model:
+    """The model beside which an adapter is measured: the one it was trained on, in the form that is served.
+
+    Where that is no recogniser of the registry, and where there is no adapter, it is the one that transcribes.
+    """
+    names = [settings.transcription.model]
+    if adapter is not None:
+        names.insert(0, adapter.base_model)
+    return next((found for name in names if (found := model(name)).kind == "faster-whisper"), model(names[-1]))
+
+
+def adapter_system(adapter: Adapter, base: str) -> SpeechSystem:
+    """An adapter as it was exported for serving, merged into its base of that identity."""
+    return SpeechSystem(adapter.identity, adapter.serving, adapter.adapter_id, base)
+
+
+def decoding_of(settings: Settings) -> dict[str, Any]:
+    """All that decides what a system hears beside its weights: the settings of transcription, and the versions."""
+    return {
+        **settings.transcription.model_dump(exclude={"model"}),
+        "temperatures": list(TEMPERATURES),
+        "seed": SEED,
+        "thresholds": [MIN_AVG_LOGPROB, MAX_COMPRESSION_RATIO, MAX_NO_SPEECH_PROB],
+        **{name: version(name) for name in ("faster-whisper", "ctranslate2")},
+    }
+
+
+def hear(work: Work, system: SpeechSystem, stretches: Sequence[Stretch]) -> dict[str, Heard]:
+    """What the system hears in each stretch, by `row_id`. One that cannot be read says why, and the others go on.
+
+    Sound that this system has heard before with these settings is not heard again, in whatever file it lies. A stretch
+    that is longer than Whisper's window is cut in its pauses, and its texts are joined. The device is held only while
+    something is heard.
+    """
+    store = SpeechHypothesisStore(work.store.home, system.identity, decoding_of(work.settings))
+    pieces = {stretch.row_id: _pieces(stretch, work.settings) for stretch in stretches}
+    wanted = {key for found in pieces.values() if not isinstance(found, str) for key, _ in found.spans}
+    before = store.find(wanted)
+    heard = dict(before)
+    with ExitStack() as held:
+        recogniser = None
+        for done, stretch in enumerate(stretches, start=1):
+            found = pieces[stretch.row_id]
+            if isinstance(found, str) or all(key in heard for key, _ in found.spans):
+                continue
+            if recogniser is None:
+                held.enter_context(work.device(work.settings.transcription.device))
+                recogniser = _Recogniser(system, work.settings)
+            missing = [span for span in found.spans if span[0] not in heard]
+            try:
+                made = dict(recogniser.hear(_read_again(stretch, missing), missing))
+            except UnreadableMedia as error:
+                pieces[stretch.row_id] = str(error)
+                continue
+            store.keep(made)
+            heard |= made
+            work.progress(done, len(stretches), "stretches heard")
+    if len(heard) > len(before):
+        store.compact()
+    return {row_id: _joined(found, heard, before) for row_id, found in pieces.items()}
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Where a stretch was cut: a key for each piece, and its place in the stretch, in samples."""
+
+    samples: int
+    spans: tuple[tuple[str, tuple[int, int]], ...]
+
+
+class _Recogniser:
+    """A loaded model that tells how long it worked."""
+
+    def __init__(self, system: SpeechSystem, settings: Settings) -> None:
+        chosen = settings.transcription
+        self._chosen = chosen
+        self._model = FasterWhisper(
+            str(system.folder),
+            device=chosen.device,
+            compute_type=chosen.compute_type,
+            cpu_threads=chosen.cpu_threads,
+        )
+        # The first call pays for memory and kernels: a second of silence pays it, outside the time that is reported.
+        silence = np.zeros(SAMPLE_RATE_HZ, dtype=np.float32)
+        for _ in self._transcribe(silence, [ChunkSpan("warm-up", 0, silence.size)], temperatures=TEMPERATURES[:1]):
+            pass
+
+    def hear(
+        self, samples: np.ndarray, spans: Sequence[tuple[str, tuple[int, int]]]
+    ) -> Iterator[tuple[str, KeptHearing]]:
+        """What is heard in parts of the samples, with the key of each."""
+        chunks = [ChunkSpan(key, start, end) for key, (start, end) in spans]
+        found = self._transcribe(samples, chunks, temperatures=TEMPERATURES)
+        for _ in chunks:
+            began = time.perf_counter()
+            text = next(found)
+            work_s = time.perf_counter() - began
+            yield (
+                text.chunk_id,
+                KeptHearing(text.text, work_s, text.avg_logprob, text.no_speech_prob, text.compression_ratio),
+            )
+
+    def _transcribe(self, samples: np.ndarray, chunks: Sequence[ChunkSpan], *, temperatures: Sequence[float]):
+        return self._model.transcribe_chunks(
+            lambda start, end: samples[start:end],
+            chunks,
+            language=self._chosen.language,
+            beam_size=self._chosen.beam_size,
+            word_timestamps=False,
+            temperatures=temperatures,
+        )
+
+
+def _read(stretch: Stretch) -> np.ndarray:
+    return read_stretch(stretch.path, stretch.start_sample or 0, stretch.end_sample)
+
+
+def _read_again(stretch: Stretch, spans: Sequence[tuple[str, tuple[int, int]]]) -> np.ndarray:
+    samples = _read(stretch)
+    if any(sound_key(samples[start:end]) != key for key, (start, end) in spans):
+        raise UnreadableMedia(stretch.path, "was changed while it was read", "Run it again.")
+    return samples
+
+
+def _pieces(stretch: Stretch, settings: Settings) -> _Pieces | str:
+    """Where a stretch is cut, or why it cannot be read."""
+    try:
+        samples = _read(stretch)
+    except UnreadableMedia as error:
+        return str(error)
+    spans = [(0, samples.size)] if samples.size <= WINDOW_SAMPLES else _speech(samples, settings)
+    return _Pieces(samples.size, tuple((sound_key(samples[start:end]), (start, end)) for start, end in spans))
+
+
+def _speech(samples: np.ndarray, settings: Settings) -> list[tuple[int, int]]:
+    """Where somebody speaks in a long stretch, in pieces that fit Whisper's window."""
+    blocks = [samples[start : start + _BLOCK_SAMPLES] for start in range(0, samples.size, _BLOCK_SAMPLES)]
+    chunks = cut_chunks(
+        probabilities_of_blocks(blocks),
+        energies_of_blocks(blocks),
+        total_samples=samples.size,
+        **settings.vad.model_dump(),
+        **settings.chunking.model_dump(),
+    )
+    # Those too that are too short to train on: their words are in the reference.
+    return [(chunk.start_sample, chunk.end_sample) for chunk in chunks]
+
+
+def _joined(found: _Pieces | str, heard: Mapping[str, KeptHearing], before: Mapping[str, KeptHearing]) -> Heard:
+    if isinstance(found, str):
+        return Heard(None, found, None, 0.0)
+    duration_s = found.samples / SAMPLE_RATE_HZ
+    parts = [heard[key] for key, _ in found.spans]
+    if not parts:
+        return Heard("", "", duration_s, 0.0)
+    lengths = [end - start for _, (start, end) in found.spans]
+
+    def mean(values: Sequence[float]) -> float:
+        return float(np.average(values, weights=lengths))
+
+    return Heard(
+        text=" ".join(part.text for part in parts if part.text),
+        reason="",
+        duration_s=duration_s,
+        work_s=sum(part.work_s for part in parts),
+        avg_logprob=mean([part.avg_logprob for part in parts]),
+        no_speech_prob=mean([part.no_speech_prob for part in parts]),
+        compression_ratio=mean([part.compression_ratio for part in parts]),
+        kept=all(key in before for key, _ in found.spans),
+    )

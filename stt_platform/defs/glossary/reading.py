@@ -1,0 +1,41 @@
+"""The glossary that the settings name."""
+
+from pathlib import Path
+
+from stt_platform.evaluation.entities import glossary_names
+from stt_platform.files import sha256_of
+from stt_platform.glossary.terms import BadGlossary, Glossary, read_glossary
+from stt_platform.settings import PlatformError, Settings, repository
+
+
+def glossary_file(settings: Settings) -> Path:
+    """Where it lies. Raises `PlatformError` where it is not there."""
+    named = settings.glossary.file
+    path = Path(named).expanduser() if named else repository() / "data" / "reference" / "glossary.csv"
+    if not path.is_file():
+        raise PlatformError(f"the glossary {path} is not there: restore it, or correct the setting `glossary.file`")
+    return path
+
+
+def glossary_at(path: Path) -> Glossary:
+    """The glossary in a file. Raises `PlatformError` naming file, line and remedy where it cannot be read."""
+    try:
+        return read_glossary(path)
+    except BadGlossary as error:
+        raise PlatformError(str(error)) from error
+
+
+def names_to_hear(settings: Settings) -> tuple[tuple[str, ...], str]:
+    """The names of the glossary, and why there are none: a glossary that cannot be read keeps nobody from an error rate."""
+    try:
+        return glossary_names(glossary_at(glossary_file(settings))), ""
+    except PlatformError as error:
+        return (), str(error)
+
+
+def glossary_digest(settings: Settings) -> str:
+    """Changes with the glossary; empty where there is none."""
+    try:
+        return sha256_of(glossary_file(settings))
+    except PlatformError:
+        return ""

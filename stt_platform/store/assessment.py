@@ -1,0 +1,205 @@
+"""What the store knows for the assessment: chunks that may be drawn, and what people and the recogniser wrote of them."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.evaluation.assessment import ChunkToAssess
+from stt_platform.evaluation.speech_scores import SpeechRow
+from stt_platform.store.metadata import MetadataStore
+
+CHUNK, WHOLE_SERMON = "chunk", "whole sermon"
+
+# The first of the diarization's names is who speaks longest: the preacher.
+_PREACHER = "S1"
+_ANOTHER = "another speaker"
+
+# A sermon that is in no split yet may become one of `final`, which nobody opens before the end.
+_DRAWABLE = f"""
+select chunks.sermon, chunks.chunk_id, sermons.speaker as preacher, chunks.speaker as voice, chunks.snr_db,
+    (chunks.end_sample - chunks.start_sample) / {SAMPLE_RATE_HZ} as duration_s, chunks.path,
+    chunks.chunk_id in (
+        select chunk_id from "references" where status = 'accepted' and chunk_id is not null
+    ) as transcribed
+from chunks join sermons on sermons.sermon = chunks.sermon
+where chunks.status = 'accepted' and sermons.status <> 'rejected' and sermons.split in ('train', 'dev', 'test')
+"""
+_CHUNKS = """
+select written.sermon, written.chunk_id, written.text as reference, heard.text as hypothesis, heard.system, heard.view,
+    sermons.speaker as preacher, chunks.speaker as voice, chunks.start_sample, chunks.end_sample, sample.noise,
+    case when sermons.status = 'rejected' then 'its sermon is rejected: ' || coalesce(sermons.reason, '')
+         when chunks.status = 'rejected' then 'its chunk is set aside: ' || coalesce(chunks.reason, '')
+         when chunks.chunk_id is null then 'its chunk is not there any more: it was cut anew'
+         when sample.chunk_id is null then 'it is not in the assessment sample' end as problem
+from "references" as written
+join sermons on sermons.sermon = written.sermon
+left join chunks on chunks.chunk_id = written.chunk_id
+left join transcripts as heard on heard.chunk_id = written.chunk_id
+left join assessment_sample as sample on sample.chunk_id = written.chunk_id
+where written.status = 'accepted' and written.chunk_id is not null and coalesce(sermons.split, '') <> 'final'
+order by written.sermon, written.chunk_id
+"""
+_WHOLE_SERMONS = """
+with heard as (
+    select transcripts.sermon, string_agg(transcripts.text, ' ' order by chunks.start_sample) as text,
+        any_value(transcripts.system) as system, any_value(transcripts.view) as view
+    from transcripts join chunks on chunks.chunk_id = transcripts.chunk_id and chunks.status = 'accepted'
+    group by transcripts.sermon
+)
+select written.sermon, written.text as reference, heard.text as hypothesis, heard.system, heard.view,
+    sermons.speaker as preacher,
+    case when sermons.status = 'rejected' then 'it is rejected: ' || coalesce(sermons.reason, '')
+         when sermons.split is null then 'it is in no split yet' end as problem
+from "references" as written
+join sermons on sermons.sermon = written.sermon
+left join heard on heard.sermon = written.sermon
+where written.status = 'accepted' and written.chunk_id is null and coalesce(sermons.split, '') <> 'final'
+    and written.sermon not in (
+        select sermon from "references" where status = 'accepted' and chunk_id is not null
+    )
+order by written.sermon
+"""
+
+_SPANS = """
+select chunks.sermon, chunks.chunk_id, chunks.start_sample, chunks.end_sample,
+    list(sound.view order by sound.view) filter (sound.status = 'accepted') as views,
+    any_value(sound.reason) filter (sound.status <> 'accepted') as reason
+from chunks join training_chunks as sound on sound.chunk_id = chunks.chunk_id
+where chunks.status = 'accepted'
+group by chunks.sermon, chunks.chunk_id, chunks.start_sample, chunks.end_sample
+order by chunks.sermon, chunks.start_sample
+"""
+
+
+@dataclass(frozen=True)
+class Span:
+    """An accepted chunk: its place in the recording at 16 kHz, the views in which it may be used, and why in no other."""
+
+    sermon: str
+    chunk_id: str
+    start_sample: int
+    end_sample: int
+    views: tuple[str, ...]
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """A text that people wrote from scratch, beside what the recogniser wrote.
+
+    Attributes:
+        row_id: of the chunk; the sermon's key where the text is of a whole sermon.
+        hypothesis, system, view: None where there is no transcript. Of a whole sermon, the texts of its accepted chunks.
+        noise: its level in the sample; None for a whole sermon.
+        start_sample, end_sample: of the chunk in the recording at 16 kHz.
+        problem: why it cannot be scored whatever the texts say, else None.
+    """
+
+    row_id: str
+    kind: str
+    sermon: str
+    reference: str
+    hypothesis: str | None
+    system: str | None
+    view: str | None
+    speaker: str | None
+    noise: str | None = None
+    start_sample: int | None = None
+    end_sample: int | None = None
+    problem: str | None = None
+
+    def row(self, hypothesis: str | None) -> SpeechRow:
+        """What people wrote beside a text of a recogniser, to be scored."""
+        kinds = {"noise": self.noise, "speaker": self.speaker, "view": self.view, "text of": self.kind}
+        length_s = None if self.start_sample is None else (self.end_sample - self.start_sample) / SAMPLE_RATE_HZ
+        told = {kind: value for kind, value in kinds.items() if value}
+        return SpeechRow(self.row_id, self.sermon, self.reference, hypothesis, length_s, told)
+
+
+@dataclass(frozen=True)
+class Drawable:
+    """A chunk that may be drawn, and whether people have transcribed it."""
+
+    chunk: ChunkToAssess
+    transcribed: bool
+
+
+def drawable_chunks(store: MetadataStore) -> list[Drawable]:
+    """The accepted chunks of all sermons that are in use and not kept for the end; `audio` is relative to STT_HOME."""
+    return [
+        Drawable(
+            ChunkToAssess(
+                row["chunk_id"],
+                row["sermon"],
+                _speaker(row),
+                row["snr_db"],
+                row["duration_s"],
+                row["path"] or "",
+            ),
+            row["transcribed"],
+        )
+        for row in store.query(f"{_DRAWABLE} order by chunks.sermon, chunks.chunk_id").to_pylist()
+    ]
+
+
+def drawable_digest(store: MetadataStore) -> str:
+    """Changes with any of `drawable_chunks`; made where the rows are, since there may be a hundred thousand."""
+    sql = f"""
+        select count(*) as n, md5(string_agg(concat_ws(
+            '|', sermon, chunk_id, coalesce(preacher, '-'), coalesce(voice, '-'), coalesce(snr_db::varchar, '-'), duration_s,
+            coalesce(path, '-'), transcribed
+        ), chr(10) order by sermon, chunk_id)) as digest
+        from ({_DRAWABLE})
+    """
+    return json.dumps(store.query(sql).to_pylist())
+
+
+def assessed_texts(store: MetadataStore) -> list[Assessed]:
+    """Every accepted reference of a chunk, and of a whole sermon that has none of chunks; nothing of the split `final`."""
+    chunks = [
+        Assessed(
+            **{name: row[name] for name in ("sermon", "reference", "hypothesis", "system", "view", "noise", "problem")},
+            row_id=row["chunk_id"],
+            kind=CHUNK,
+            speaker=_speaker(row),
+            start_sample=row["start_sample"],
+            end_sample=row["end_sample"],
+        )
+        for row in store.query(_CHUNKS).to_pylist()
+    ]
+    sermons = [
+        Assessed(
+            **{name: row[name] for name in ("sermon", "reference", "hypothesis", "system", "view", "problem")},
+            row_id=row["sermon"],
+            kind=WHOLE_SERMON,
+            speaker=row["preacher"],
+        )
+        for row in store.query(_WHOLE_SERMONS).to_pylist()
+    ]
+    return chunks + sermons
+
+
+def spans_of(store: MetadataStore, texts: Iterable[Assessed]) -> dict[str, list[Span]]:
+    """The accepted chunks that the texts are of, by `row_id` and in order."""
+    by_sermon: dict[str, list[Span]] = {}
+    for row in store.query(_SPANS).to_pylist():
+        by_sermon.setdefault(row["sermon"], []).append(Span(**{**row, "views": tuple(row["views"] or ())}))
+    return {
+        text.row_id: [
+            span for span in by_sermon.get(text.sermon, []) if text.kind == WHOLE_SERMON or span.chunk_id == text.row_id
+        ]
+        for text in texts
+    }
+
+
+def texts_digest(texts: Iterable[Assessed]) -> str:
+    """Changes with any of the texts and with what is known of them."""
+    rows = json.dumps([astuple(text) for text in texts], ensure_ascii=False)
+    return hashlib.sha256(rows.encode()).hexdigest()
+
+
+def _speaker(row: dict[str, Any]) -> str | None:
+    return row["preacher"] if row["voice"] in (None, _PREACHER) else _ANOTHER
