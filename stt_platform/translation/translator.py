@@ -194,6 +194,9 @@ class Translator:
 
         Args:
             ids, mask: [rows, longest], padded on the left.
+
+        Raises:
+            ValueError: for a model that is being trained, and keeps nothing of what it read to save memory.
         """
         import torch
         from transformers import DynamicCache
@@ -211,6 +214,8 @@ class Translator:
                 use_cache=True,
                 logits_to_keep=1,
             )
+            if cache.get_seq_length() != mask.shape[1]:
+                raise ValueError("the model has not kept what it read, as while it is trained: call its eval() first")
             chosen = found.logits[:, -1].argmax(-1)
             for row, token in zip(rows, chosen.tolist(), strict=True):
                 written[row].append(token)

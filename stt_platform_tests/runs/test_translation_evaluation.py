@@ -16,7 +16,7 @@ from rich.console import Console
 from stt_platform.cli.corpus import run_corpus
 from stt_platform.definitions import defs
 from stt_platform.defs.corpus import corpus_plan
-from stt_platform.defs.evaluation import translators
+from stt_platform.defs.evaluation import translation, translation_results, translators
 from stt_platform.settings import load_settings
 from stt_platform.store.adapters import Adapter, made_by
 from stt_platform.store.choices import freeze_segments
@@ -25,6 +25,7 @@ from stt_platform.store.reports import report_cards, report_page
 from stt_platform.store.stages import StageResult
 from stt_platform_tests.translation_home import (
     BASE,
+    MARIAN,
     add_adapter,
     add_fine_tuned,
     add_general_set,
@@ -379,3 +380,52 @@ def test_a_base_model_that_cannot_be_loaded_is_a_line(small: Path) -> None:
     assert "it is here, but cannot be loaded" in metadata(result, "translation_evaluation")["not scored"]
     systems = MetadataStore(small).query("select distinct system from evaluations").to_pylist()
     assert len(systems) == 2 and all(BASE not in row["system"] for row in systems)
+    (card,) = report_cards(small)
+    assert (card.name, card.level) == ("translation-base", "nothing")
+    assert MARIAN in report_page(small, card.name).read_text(encoding="utf-8")
+
+
+class LengthComet:
+    """In place of COMET's environment: a text is as good as it is long."""
+
+    identity, is_built = "comet@made-up", True
+
+    def ensure(self, progress: object = None) -> None:
+        pass
+
+    def call(self, function: str, request: Mapping[str, Any], **options: object) -> dict[str, Any]:
+        assert function == "score" and Path(request["encoder"]).name == "encoder"
+        scores = [len(hypothesis) / 1000 for _, hypothesis, _ in request["rows"]]
+        rest = {"tokens": [9] * len(scores), "max_tokens": 512, "checkpoint": "c" * 64, "versions": {}}
+        return {"scores": scores, **rest}
+
+
+def test_comet_scores_every_system_and_set_where_it_is_here(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_models(small)
+    add_general_set(small, "news", NEWS[:4] + UNUSABLE)
+    for name in ("hparams.yaml", "checkpoints/model.ckpt", "encoder/config.json", "encoder/tokenizer.json"):
+        (small / "models" / "wmt22-comet-da" / name).parent.mkdir(parents=True, exist_ok=True)
+        (small / "models" / "wmt22-comet-da" / name).write_text("{}")
+    for module in (translation, translation_results):
+        monkeypatch.setattr(module, "environment", lambda name: LengthComet())
+    result = materialise("translation_evaluation")
+    assert "COMET" not in metadata(result, "translation_evaluation")["not scored"]
+    rows = (
+        MetadataStore(small)
+        .query("select system, set, hypothesis, comet from evaluation_rows where status = 'scored'")
+        .to_pylist()
+    )
+    assert {row["set"] for row in rows} == {"scripture_test", "general_text"}
+    assert all(row["comet"] == len(row["hypothesis"]) / 1000 for row in rows)
+    numbers = (
+        MetadataStore(small)
+        .query(
+            "select system, set, value, signature from evaluations where metric = 'comet' and slice in ('all', 'set: news')"
+        )
+        .to_pylist()
+    )
+    assert len(numbers) == 2 * len({row["system"] for row in rows})
+    for number in numbers:
+        mine = [row["comet"] for row in rows if (row["system"], row["set"]) == (number["system"], number["set"])]
+        assert number["value"] == pytest.approx(sum(mine) / len(mine))
+        assert "environment:comet@made-up" in number["signature"]

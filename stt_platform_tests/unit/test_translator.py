@@ -62,6 +62,14 @@ def test_what_is_likeliest_is_what_transformers_finds(tmp_path: Path) -> None:
     assert [row + [pad] * (60 - len(row)) for row in ours] == [row + [pad] * (60 - len(row)) for row in theirs]
 
 
+def test_a_model_that_is_being_trained_is_refused(tmp_path: Path) -> None:
+    translator = load_translator(tiny_gemma(tmp_path))
+    translator._model.gradient_checkpointing_enable()
+    translator._model.train()
+    with pytest.raises(ValueError, match=r"call its eval\(\) first"):
+        translator.translate(["Grace"])
+
+
 def test_a_text_is_continued_without_being_asked_for_anything(tmp_path: Path) -> None:
     translator = load_translator(tiny_gemma(tmp_path))
     given = ["En el principio", "Jehová es", " "]

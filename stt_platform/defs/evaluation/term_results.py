@@ -6,7 +6,8 @@ from itertools import islice
 from typing import get_args
 
 from stt_platform.defs.evaluation.term_findings import WHOLE, SystemTerms
-from stt_platform.defs.evaluation.translators import Running, System
+from stt_platform.defs.evaluation.translating import Running
+from stt_platform.defs.evaluation.translators import System
 from stt_platform.defs.glossary.assets import GLOSSARY_FILE
 from stt_platform.defs.glossary.reading import glossary_at
 from stt_platform.defs.work import Work

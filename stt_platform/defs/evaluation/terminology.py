@@ -21,11 +21,11 @@ from stt_platform.defs.evaluation.term_findings import (
 )
 from stt_platform.defs.evaluation.term_results import NO_HINTS, Asked, FoundTerms, findings_of, terms_of, what_is_asked
 from stt_platform.defs.evaluation.term_tables import by_sense, comparison_table, number_table, row_table, terms_picture
+from stt_platform.defs.evaluation.translating import running
 from stt_platform.defs.evaluation.translators import (
     SystemUnusable,
     fetch_translators,
     find_systems,
-    running,
     systems_on_this_machine,
 )
 from stt_platform.defs.platform import Platform
@@ -151,7 +151,7 @@ def terminology_evaluation(work: Work) -> StageResult:
 def _facts(
     everyone: Sequence[FoundTerms], findings: TermFindings, asked: Asked, lost: Sequence[NotScored]
 ) -> Mapping[str, Any]:
-    models = [found for found in everyone if found.system.load is not None]
+    models = [found for found in everyone if found.system.kind != "floor"]
     if not models:
         return {"no translator could be measured": "; ".join(f"{one.what}: {one.reason}" for one in lost)}
     hinted = max((len(examples) for examples in asked.control.values()), default=0) // len(get_args(HintMode))

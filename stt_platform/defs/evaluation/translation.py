@@ -205,8 +205,7 @@ def translation_evaluation(work: Work) -> StageResult:
 
 
 def _facts(evaluated: Evaluated, told: list[Page]) -> Mapping[str, Any]:
-    real = [system for system in evaluated.systems if system.load is not None]
-    if not real:
+    if all(system.kind == "floor" for system in evaluated.systems):
         reasons = "; ".join(f"{missing.what}: {missing.reason}" for missing in evaluated.not_scored)
         return {"no translator could be measured": reasons}
     return {
@@ -237,7 +236,7 @@ def _summary(evaluated: Evaluated, told: list[Page]) -> Mapping[str, Any]:
         "speed": [
             (system.name, speed_words(evaluated.of(system.name, VERSES).generated))
             for system in evaluated.systems
-            if system.load is not None
+            if system.kind != "floor"
         ],
     }
 

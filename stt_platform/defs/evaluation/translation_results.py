@@ -1,16 +1,18 @@
 """Translating the test sets with every system, and scoring what came of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from stt_platform.defs.evaluation.folders import general_folder
-from stt_platform.defs.evaluation.translators import Running, System, Systems, SystemUnusable, running
+from stt_platform.defs.evaluation.translating import Running, running
+from stt_platform.defs.evaluation.translators import System, Systems, SystemUnusable
 from stt_platform.defs.work import Work
 from stt_platform.environments import IsolatedError, environment
-from stt_platform.evaluation.comet import UNAVAILABLE, CometModel, CometRow, CometScores, CometSegment, comet_scores
+from stt_platform.evaluation.comet import UNAVAILABLE, CometModel, CometRow, CometScores, comet_scores
 from stt_platform.evaluation.general_sets import read_general_sets
 from stt_platform.evaluation.held_out import TextSet, general_texts, held_out_verses
 from stt_platform.evaluation.hypotheses import Generated, Request, check_comparable
@@ -232,19 +234,18 @@ def _scored(
     comet: CometScores,
 ) -> dict[tuple[str, str], SetResult]:
     confidence = work.settings.evaluation.confidence
-    by_comet = _in_turn(comet.segments if comet.status != UNAVAILABLE else ())
+    # They come in the order in which they were asked for: system by system, set by set.
+    by_comet = iter(comet.segments if comet.status != UNAVAILABLE else ())
     results: dict[tuple[str, str], SetResult] = {}
-    for system in made:
+    for system in systems:
         for texts in sets.sets:
-            generated = made[system][texts.key]
-            segments = by_comet(len(texts.usable))
+            generated = made[system.name][texts.key]
+            segments = list(islice(by_comet, len(texts.usable)))
             hypotheses = [hypothesis.text for hypothesis in generated.hypotheses]
             scores = score_system(texts.usable, hypotheses, segments, comet.signature)
             parts = parts_of(texts.usable)
             found = {(part, metric): value for part, metric, value in measured(scores, parts, confidence=confidence)}
-            results[system, texts.key] = SetResult(
-                next(one for one in systems if one.name == system), texts, generated, scores, found
-            )
+            results[system.name, texts.key] = SetResult(system, texts, generated, scores, found)
     for (name, key), result in list(results.items()):
         if (base := results.get((result.system.base, key))) is not None:
             check_comparable(base.generated, result.generated)
@@ -252,12 +253,5 @@ def _scored(
             parts = parts_of(result.texts.usable)
             metrics = COMPARED if key == VERSES else COMPARED_ON_GENERAL_TEXT
             against = compared(base.scores, result.scores, parts, metrics=metrics, confidence=confidence)
-            results[name, key] = SetResult(
-                result.system, result.texts, result.generated, result.scores, result.intervals, against
-            )
+            results[name, key] = replace(result, comparisons=against)
     return results
-
-
-def _in_turn(segments: Sequence[CometSegment]) -> Any:
-    rest: Iterator[CometSegment] = iter(segments)
-    return lambda count: [next(rest) for _ in range(count)] if segments else []

@@ -76,7 +76,7 @@ def _text(text: HeldOutText) -> Mapping[str, Any]:
 
 def _speed(of: Measured, slice_: str, result: SetResult) -> Iterator[dict[str, Any]]:
     speed = result.generated.speed
-    if result.system.load is None:
+    if result.system.kind == "floor":
         return
     signature = f"device:{speed.device}|arithmetic:{result.system.decoding.dtype}"
     for metric, value in (("texts_per_s", speed.texts_per_s), ("tokens_per_s", speed.tokens_per_s)):

@@ -1,30 +1,25 @@
 """Which translators are measured, and how each is asked: base models, what was trained on them, and peers."""
 
-import gc
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from stt_platform.defs.work import Work
-from stt_platform.evaluation.apertium import ApertiumUnavailable, apertium_version, translate_apertium
-from stt_platform.evaluation.hypotheses import Decoding, Generated, Hypothesis, Prompting, Request, Speed, generate
+from stt_platform.evaluation.apertium import apertium_version, translate_apertium
+from stt_platform.evaluation.hypotheses import Decoding, Prompting
 from stt_platform.evaluation.report import NotScored
 from stt_platform.glossary.augment import HintForm
 from stt_platform.models.presence import fetched_weights, present_weights
 from stt_platform.models.registry import ModelMissing, model
 from stt_platform.models.translators import translator_folder
 from stt_platform.scripture.pairs import PairRow
-from stt_platform.settings import PlatformError, Settings
+from stt_platform.settings import Settings
 from stt_platform.store.adapters import Adapter, made_by
-from stt_platform.store.hypotheses import HypothesisStore
 from stt_platform.training.adapter_files import AdapterRefused, Base, check_adapter, weights_sha256
 from stt_platform.translation.back_translation import choose_examples
 from stt_platform.translation.causal_model import load_adapted_translator, load_causal_model
-from stt_platform.translation.translator import FAILED, TRANSLATED, Hints, Translation, Translator, load_translator
+from stt_platform.translation.translator import Translator, load_translator
 
 COPY = "copy of the source"
 """The floor: whoever scores no more than this has translated nothing."""
@@ -76,10 +71,6 @@ class Systems:
 
     found: tuple[System, ...]
     missing: tuple[NotScored, ...]
-
-    def named(self, name: str) -> System:
-        """The system of that name."""
-        return next(system for system in self.found if system.name == name)
 
 
 def adapters_made(home: Path) -> dict[str, Adapter]:
@@ -138,115 +129,6 @@ def find_systems(home: Path, settings: Settings, pairs: Sequence[PairRow], say: 
         finder.add(peer, finder.apertium)
     finder.found[COPY] = System(COPY, COPY, "floor", COPY, _PLAIN, Decoding(dtype="none"), write=list)
     return Systems(tuple(finder.found.values()), tuple(finder.missing))
-
-
-class Running:
-    """A system at work. Its model is loaded, and the device taken, when a text is not found among the kept ones."""
-
-    def __init__(self, work: Work, system: System, stack: ExitStack) -> None:
-        self._work, self._system, self._stack = work, system, stack
-        self._loaded: Translator | None = None
-
-    def generate(self, requests: Sequence[Request], what: str) -> Generated:
-        """The translations of these requests; `what` they are, for those who watch.
-
-        Raises:
-            SystemUnusable: where the system is here and does not work.
-        """
-        if self._system.write is not None:
-            return self._written(requests, self._system.write)
-        return self._generate(requests, self._system.prompting, self._translate, what)
-
-    def continuations(self, texts: Mapping[str, str], what: str) -> list[str]:
-        """How the model goes on with texts, by name, in their order; see `Translator.continue_texts`.
-
-        Raises:
-            SystemUnusable: as `generate`.
-        """
-        requests = [Request(name, text) for name, text in texts.items()]
-        made = self._generate(requests, Prompting("continuation", "es", "es"), self._continue, what)
-        return [hypothesis.text for hypothesis in made.hypotheses]
-
-    def _generate(self, requests: Sequence[Request], prompting: Prompting, translate: Any, what: str) -> Generated:
-        work, system, chosen = self._work, self._system, self._work.settings.evaluation
-        kept = HypothesisStore(work.store.home, system.weights)
-        made = generate(
-            requests,
-            translate,
-            model=system.weights,
-            prompting=prompting,
-            decoding=system.decoding,
-            keeper=kept,
-            device=system.device,
-            batch=chosen.batch_size,
-            progress=lambda done, total: work.progress(done, total, f"{what} by {system.name}"),
-        )
-        kept.compact()
-        return made
-
-    def _written(self, requests: Sequence[Request], write: Callable[[Sequence[str]], Sequence[str]]) -> Generated:
-        began = time.perf_counter()
-        try:
-            texts = write([request.source for request in requests])
-        except ApertiumUnavailable as error:
-            raise SystemUnusable(str(error)) from error
-        speed = Speed(self._system.device, len(texts), 0, time.perf_counter() - began)
-        made = tuple(
-            Hypothesis(request.key, text, 0, TRANSLATED if text else FAILED, "" if text else "nothing came back", False)
-            for request, text in zip(requests, texts, strict=True)
-        )
-        system = self._system
-        return Generated(system.weights, tuple(requests), system.prompting, system.decoding, made, speed)
-
-    def _translate(self, texts: Sequence[str], hints: Sequence[Hints]) -> Sequence[Translation]:
-        given = {"hints": hints} if any(hints) else {}
-        return self._on_device(lambda model, options: model.translate(texts, **given, **options))
-
-    def _continue(self, texts: Sequence[str], hints: Sequence[Hints]) -> Sequence[Translation]:
-        return self._on_device(lambda model, options: model.continue_texts(texts, **options))
-
-    def _on_device(self, ask: Callable[[Translator, dict[str, int]], list[Translation]]) -> list[Translation]:
-        import torch
-
-        chosen = self._work.settings.evaluation
-        try:
-            return ask(self._model(), {"batch_size": chosen.batch_size, "max_new_tokens": chosen.max_new_tokens})
-        except torch.OutOfMemoryError as error:
-            raise PlatformError(
-                f"the device has not enough memory for {self._system.name} with {chosen.batch_size} texts at once: lower "
-                "the setting `evaluation.batch_size` and run again; what was translated is kept"
-            ) from error
-
-    def _model(self) -> Translator:
-        import torch
-        from safetensors import SafetensorError
-
-        if self._loaded is None:
-            self._stack.enter_context(self._work.device(self._system.device))
-            self._stack.callback(self._release)
-            self._work.say(f"loading {self._system.name}")
-            try:
-                self._loaded = self._system.load()
-            except torch.OutOfMemoryError:
-                raise
-            except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-                raise SystemUnusable(f"it is here, but cannot be loaded: {error}") from error
-        return self._loaded
-
-    def _release(self) -> None:
-        import torch
-
-        self._loaded = None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-
-@contextmanager
-def running(work: Work, system: System) -> Iterator[Running]:
-    """A system at work; in the end its memory and the device are free again."""
-    with ExitStack() as stack:
-        yield Running(work, system, stack)
 
 
 class _Finder:
