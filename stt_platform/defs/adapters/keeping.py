@@ -1,0 +1,68 @@
+"""What was trained becomes an adapter on disk, whole and with all that says where it comes from."""
+
+import json
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from stt_platform.defs.adapters.training_run import curves_of
+from stt_platform.defs.work import Work
+from stt_platform.models.registry import Model
+from stt_platform.settings import PlatformError
+from stt_platform.store.adapters import record_made
+from stt_platform.training.adapter_files import AdapterFiles, Base, Provenance, weights_sha256, write_adapter
+from stt_platform.training.loop import STOPPED_EARLY, Trained
+
+
+def keep_adapter(
+    work: Work,
+    *,
+    kind: str,
+    entry: Model,
+    base_folder: Path,
+    dataset_sha256: str,
+    parameters: Mapping[str, Any],
+    trained: Trained,
+    summary: str,
+    fill: Callable[[Path], None],
+) -> AdapterFiles:
+    """Write `STT_HOME/adapters/<id>` and say that this asset (of this partition) made it.
+
+    Raises `PlatformError` where the disk is full; the checkpoints of the training are still there.
+    """
+    provenance = Provenance(
+        kind=kind,
+        base=Base(entry.name, entry.pinned_revision, weights_sha256(base_folder)),
+        dataset_sha256=dataset_sha256,
+        parameters=parameters,
+        code_version=version("stt-platform"),
+        curves=curves_of(trained),
+        summary=summary,
+    )
+    try:
+        adapter = write_adapter(work.store.home / "adapters", provenance, fill)
+    except OSError as error:
+        raise PlatformError(
+            f"the adapter could not be written to {work.store.home / 'adapters'} ({error}): make room and run it again; the "
+            "training is saved and only the writing is repeated"
+        ) from error
+    record_made(work.store.home, work.stage, work.part, adapter.adapter_id)
+    return adapter
+
+
+def adapter_row(adapter: AdapterFiles, trained: Trained) -> dict[str, Any]:
+    """The row of `adapters`."""
+    provenance = adapter.provenance
+    early = trained.status == STOPPED_EARLY
+    return {
+        "adapter_id": adapter.adapter_id,
+        "kind": provenance.kind,
+        "base_model": provenance.base.name,
+        "base_revision": provenance.base.revision,
+        "dataset_sha256": provenance.dataset_sha256,
+        "parameters": json.dumps(provenance.parameters, sort_keys=True, ensure_ascii=False),
+        "created_at": adapter.created_at,
+        "status": "stopped early" if early else "trained",
+        "reason": "nothing that was watched became better any more" if early else None,
+    }

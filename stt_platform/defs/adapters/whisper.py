@@ -1,0 +1,241 @@
+"""The recogniser's adapter of each cycle: the asset `whisper_adapter`."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stt_platform.defs.adapters import report
+from stt_platform.defs.adapters.keeping import adapter_row, keep_adapter
+from stt_platform.defs.adapters.planning import Planned, plan_training
+from stt_platform.defs.adapters.speech_set import MANIFEST, METADATA
+from stt_platform.defs.adapters.training_run import clear_checkpoints, run_training
+from stt_platform.defs.corpus import corpus_stage
+from stt_platform.defs.cycles import CYCLES
+from stt_platform.defs.work import Work
+from stt_platform.models.registry import model
+from stt_platform.models.whisper_weights import whisper_folder
+from stt_platform.settings import PlatformError, Settings, SpeechTrainingSettings
+from stt_platform.store.stages import StageResult
+from stt_platform.training.architectures import model_config, model_shape
+from stt_platform.training.loop import LoopOptions, Trained
+from stt_platform.training.pictures import curves_picture
+from stt_platform.training.training_shape import TrainingShape
+from stt_platform.training.whisper_data import (
+    NoUsableExample,
+    Segment,
+    SpecAugment,
+    WhisperExample,
+    WhisperSet,
+    prepare,
+)
+from stt_platform.training.whisper_export import export_whisper
+from stt_platform.training.whisper_lora import (
+    WhisperCheckpoint,
+    WhisperLoraOptions,
+    WhisperLoraTask,
+    load_whisper,
+    target_modules,
+)
+
+# Tokens of a long chunk's text: what memory is planned for. The decoder could read 448.
+_PLANNED_TOKENS = 225
+_SHOWN = 12
+
+
+def _parameters(home: Path, settings: Settings, cycle: str) -> Mapping[str, Any]:
+    chosen = settings.speech_training
+    return chosen.model_dump() | {"model": model(chosen.model).identity}
+
+
+@corpus_stage(
+    version="1",
+    group="adapters",
+    kinds={"whisper"},
+    upstream=("speech_training_set",),
+    tables=("adapters",),
+    parameters=_parameters,
+    parts=CYCLES,
+    metadata=report.adapter_metadata,
+    on_device=lambda settings: settings.speech_training.device == "cuda",
+)
+def whisper_adapter(work: Work) -> StageResult:
+    """The recogniser, taught with this cycle's set: small matrices (LoRA) beside the frozen model, in encoder and decoder.
+
+    Trained from the base model each time. It can be cancelled, or killed, and goes on where it was. What comes out lies in
+    `STT_HOME/adapters`, with a copy merged into the base that transcribes as it is. Whether it is better is for
+    `speech_evaluation` to say.
+    """
+    chosen = work.settings.speech_training
+    entry = model(chosen.model)
+    base = whisper_folder(chosen.model, work.store.home, work.say)
+    folder = work.inputs["speech_training_set"].folder
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    with work.device(chosen.device), tempfile.TemporaryDirectory(prefix=".features-", dir=work.folder) as features:
+        planned = _plan(work, base, chosen)
+        work.say("loading the model and the sound")
+        checkpoint = load_whisper(base, device=chosen.device, base=chosen.base)
+        teaches = _prepared(work, folder / "train", checkpoint, Path(features))
+        watching = (folder / "dev" / METADATA).exists()
+        watched = _prepared(work, folder / "dev", checkpoint, Path(features)) if watching else None
+        task = _task(chosen, planned, checkpoint, teaches, watched, entry.name, entry.pinned_revision)
+        before = task.transcribe(watched) if watched else []
+        trained = run_training(work, task, _loop(chosen, planned, watching), device=chosen.device)
+        examples = _examples(task, watched, before) if watched else []
+
+        def fill(target: Path) -> None:
+            task.save(target)
+            work.say("merging the adapter into its base, and converting that for the recogniser")
+            export_whisper(base, target, target / "serving")
+
+        adapter = keep_adapter(
+            work,
+            kind="whisper",
+            entry=entry,
+            base_folder=base,
+            dataset_sha256=manifest["sha256"],
+            parameters={**task.parameters(), **asdict(_loop(chosen, planned, watching))},
+            trained=trained,
+            summary=_summary(manifest),
+            fill=fill,
+        )
+    clear_checkpoints(work)
+    _write_pictures(work, trained, examples)
+    rejected = {each.example_id: each.reason for part in (teaches, watched) if part for each in part.rejected}
+    return StageResult(
+        facts={
+            "adapter_id": adapter.adapter_id,
+            "base": entry.identity,
+            "status": trained.status,
+            "steps": trained.steps[-1].step,
+            "best step": trained.best_step,
+            "training (s)": round(trained.seconds, 1),
+            "tokens per second": round(sum(s.tokens for s in trained.steps) / max(trained.seconds, 1e-9), 1),
+            "examples": len(teaches),
+            "left out": rejected,
+            "memory plan": planned.table,
+            "memory": _memory(planned, trained, chosen.device),
+        },
+        tables={"adapters": [adapter_row(adapter, trained)]},
+    )
+
+
+def _plan(work: Work, base: Path, chosen: SpeechTrainingSettings) -> Planned:
+    shape = TrainingShape(
+        rank=chosen.rank,
+        targets=target_modules(chosen.targets),
+        lora_dropout=chosen.dropout,
+        dtype="float32" if chosen.base == "float32" else "bfloat16",
+        autocast=chosen.base != "float32",
+        quantisation="int8" if chosen.base == "int8" else "none",
+        optimizer=chosen.optimizer,
+        checkpointing=chosen.checkpointing,
+        rows=chosen.micro_batch,
+        sequence_length=_PLANNED_TOKENS,
+    )
+    config = model_config(chosen.model, base)
+    return plan_training(work, model_shape(config), shape, device=chosen.device, effective=chosen.effective_batch)
+
+
+def _prepared(work: Work, folder: Path, checkpoint: WhisperCheckpoint, features: Path) -> WhisperSet:
+    rows = list(_read(folder))
+    try:
+        return prepare(
+            rows,
+            checkpoint.tokenizer,
+            checkpoint.feature_extractor,
+            checkpoint.tokens,
+            store=features / folder.name,
+            progress=lambda done: work.progress(done, len(rows), f"examples of {folder.name} heard"),
+        )
+    except NoUsableExample as error:
+        raise PlatformError(f"{folder}: {error}") from error
+
+
+def _read(folder: Path) -> Iterator[WhisperExample]:
+    with (folder / METADATA).open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            times = row["times_s"]
+            yield WhisperExample(
+                example_id=row["file_name"].removesuffix(".wav"),
+                audio=folder / row["file_name"],
+                text=row["text"],
+                kind=row["kind"],
+                segments=(Segment(*times, row["text"]),) if times else (),
+                recording=row["sermon"],
+                weak=row["weak"],
+            )
+
+
+def _task(
+    chosen: SpeechTrainingSettings,
+    planned: Planned,
+    checkpoint: WhisperCheckpoint,
+    teaches: WhisperSet,
+    watched: WhisperSet | None,
+    name: str,
+    revision: str,
+) -> WhisperLoraTask:
+    options = WhisperLoraOptions(
+        rank=chosen.rank,
+        alpha=chosen.alpha,
+        dropout=chosen.dropout,
+        targets=chosen.targets,
+        micro_batch=planned.rows,
+        checkpointing=chosen.checkpointing,
+        spec_augment=SpecAugment() if chosen.spec_augment else None,
+        seed=chosen.seed,
+    )
+    return WhisperLoraTask(checkpoint, teaches, watched, options, base_name=name, base_revision=revision)
+
+
+def _loop(chosen: SpeechTrainingSettings, planned: Planned, watching: bool) -> LoopOptions:
+    return LoopOptions(
+        epochs=chosen.epochs,
+        accumulation=planned.accumulation,
+        learning_rate=chosen.learning_rate,
+        warmup_steps=chosen.warmup_steps,
+        max_grad_norm=chosen.max_grad_norm,
+        optimizer=chosen.optimizer,
+        seed=chosen.seed,
+        checkpoint_every_steps=chosen.save_steps,
+        evaluate_every_steps=chosen.eval_steps,
+        stop_on=(("wer", "min"), ("loss", "min")) if watching else (),
+        autocast="none" if chosen.base == "float32" else "bfloat16",
+    )
+
+
+def _examples(task: WhisperLoraTask, watched: WhisperSet, before: list[str]) -> list[dict[str, str]]:
+    after = task.transcribe(watched)
+    changed = sorted(range(len(watched)), key=lambda k: (before[k] == after[k], watched.examples[k].example_id))
+    return [
+        {
+            "chunk": watched.examples[k].example_id,
+            "what was said": watched.examples[k].text,
+            "before": before[k],
+            "after": after[k],
+        }
+        for k in changed[:_SHOWN]
+    ]
+
+
+def _write_pictures(work: Work, trained: Trained, examples: list[dict[str, str]]) -> None:
+    picture = curves_picture(trained.steps, trained.evaluations, best_step=trained.best_step)
+    (work.folder / report.CURVES).write_bytes(picture)
+    (work.folder / report.EXAMPLES).write_text(json.dumps(examples, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _memory(planned: Planned, trained: Trained, device: str) -> str:
+    measured = max((step.memory_bytes for step in trained.steps), default=0)
+    if device == "cpu" or not measured:
+        return f"{planned.words}; the whole process took {measured / 1e9:.1f} GB"
+    return f"{planned.words}; {planned.beside(measured)}"
+
+
+def _summary(manifest: Mapping[str, Any]) -> str:
+    hours = sum(manifest["hours"].get("train", {}).values())
+    sermons = len(manifest["sermons"]["train"])
+    return f"It learned from {hours:.2f} hours of speech, of {sermons} sermons, in cycle {manifest['cycle']}."

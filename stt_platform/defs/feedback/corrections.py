@@ -1,0 +1,165 @@
+"""What reviewers answered, from the files that they put there: the asset `corrections`."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.defs.corpus import corpus_stage
+from stt_platform.defs.cycles import CYCLES
+from stt_platform.defs.platform import Platform
+from stt_platform.defs.shown import table
+from stt_platform.defs.work import Work
+from stt_platform.feedback.answers import Answer, utc_time
+from stt_platform.feedback.corrections import Correction, KnownChunk, merge_answers
+from stt_platform.feedback.reading import read_answers
+from stt_platform.feedback.reviewers import Reviewer, reviewers
+from stt_platform.files import sha256_of
+from stt_platform.models.registry import model
+from stt_platform.settings import Settings
+from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.stages import StageOutput, StageResult
+
+_CHUNKS = """
+select chunks.chunk_id, chunks.sermon, chunks.end_sample - chunks.start_sample as samples, splits.split,
+    any_value(transcripts.text) as text
+from chunks join splits on splits.sermon = chunks.sermon
+left join transcripts on transcripts.chunk_id = chunks.chunk_id
+group by all order by chunks.chunk_id
+"""
+_STATES = """
+select status, coalesce(gate, '') as kind, count(*) as answers, any_value(reason) as "for example" from corrections
+where cycle = $cycle group by all order by 3 desc
+"""
+_ANSWERS = """
+select chunk_id as chunk, proposal as "was shown", text as "was answered", reviewer, corrected_at as "when" from corrections
+where cycle = $cycle and status = 'accepted' order by edits desc nulls last, chunk_id limit 12
+"""
+
+
+def corrections_folder(home: Path) -> Path:
+    """Where reviewers' exports are put."""
+    return home / "corrections"
+
+
+def _exports(home: Path) -> list[Path]:
+    folder = corrections_folder(home)
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def _known(store: MetadataStore) -> dict[str, KnownChunk]:
+    return {
+        row["chunk_id"]: KnownChunk(
+            row["chunk_id"], row["sermon"], row["split"], row["samples"] / SAMPLE_RATE_HZ, row["text"]
+        )
+        for row in store.query(_CHUNKS).to_pylist()
+    }
+
+
+def _parameters(home: Path, settings: Settings, cycle: str) -> Mapping[str, Any]:
+    chunks = [(c.chunk_id, c.split, c.proposal) for c in _known(MetadataStore(home)).values()]
+    return {
+        "cycle": cycle,
+        "exports": {path.relative_to(home).as_posix(): sha256_of(path) for path in _exports(home)},
+        "chunks": hashlib.sha256(repr(chunks).encode()).hexdigest(),
+        "model": model(settings.speech_training.model).identity,
+    }
+
+
+def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
+    cycle = {"cycle": output.facts["cycle"]}
+    facts = {name: value for name, value in output.facts.items() if name not in ("cycle", "reviewers")}
+    return {
+        **facts,
+        "what became of the answers": table(platform.store.query(_STATES, cycle).to_pylist()),
+        "what was changed most": table(platform.store.query(_ANSWERS, cycle).to_pylist()),
+        "reviewers": table(output.facts["reviewers"]),
+        "put exports into": dg.MetadataValue.path(str(corrections_folder(platform.home))),
+    }
+
+
+@corpus_stage(
+    version="1",
+    group="feedback",
+    kinds={"text"},
+    after=("sermon_split",),
+    tables=("corrections",),
+    parameters=_parameters,
+    parts=CYCLES,
+    metadata=_metadata,
+)
+def corrections(work: Work) -> StageResult:
+    """What people corrected so far, from the exports in `STT_HOME/corrections`: Label Studio, Prodigy, or a spreadsheet.
+
+    The same export may lie there any number of times. The latest answer to a chunk counts, and the earlier ones are kept.
+    What may not teach is marked with its reason: chunks of sermons that examine, skipped or empty answers, chunks that
+    there are not.
+    """
+    store = work.store
+    paths = _exports(store.home)
+    answers = [answer for path in paths for answer in _answers(work, path)]
+    chunks = _known(store)
+    found = merge_answers(answers, chunks, count_tokens=_token_counter(work.settings))
+    counts = Counter(row.status for row in found)
+    known = reviewers(found, chunks)
+    return StageResult(
+        facts={
+            "cycle": int(work.part),
+            "files": len(paths),
+            "accepted": counts["accepted"],
+            "rejected": counts["rejected"],
+            "superseded": counts["superseded"],
+            "reviewers": [_reviewer_row(each) for each in known],
+        },
+        tables={"corrections": [_row(int(work.part), row) for row in found]},
+    )
+
+
+def _answers(work: Work, path: Path) -> Iterator[Answer]:
+    export = read_answers(path, received_at=utc_time(path.stat().st_mtime))
+    if export.unreadable:
+        work.log(f"{path.name}: {len(export.unreadable)} of its items cannot be read")
+    yield from export.answers
+
+
+def _token_counter(settings: Settings) -> Callable[[str], int]:
+    """Tokens of a text as the recogniser that learns would write it, with its special ones."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(model(settings.speech_training.model).folder_on_disk() / "tokenizer.json"))
+    special = 5
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids) + special
+
+
+def _reviewer_row(reviewer: Reviewer) -> dict[str, Any]:
+    return {name: value for name, value in asdict(reviewer).items() if not isinstance(value, list | tuple | dict)}
+
+
+def _row(cycle: int, row: Correction) -> dict[str, Any]:
+    return {
+        "chunk_id": row.chunk_id,
+        "cycle": cycle,
+        "sermon": row.sermon,
+        "text": row.text,
+        "verdict": row.verdict,
+        "speaker": row.speaker,
+        "reviewer": row.reviewer,
+        "tool": row.tool,
+        "source": row.source,
+        "corrected_at": row.answered_at,
+        "annotation_id": row.annotation_id,
+        "spent_s": row.spent_s,
+        "proposal": row.proposal,
+        "edits": row.character_edits,
+        "word_edits": row.word_edits,
+        "proposal_words": row.proposal_words,
+        "unedited": row.unedited,
+        "status": row.status,
+        "gate": row.gate or None,
+        "reason": row.reason or None,
+    }

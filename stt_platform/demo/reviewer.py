@@ -1,0 +1,69 @@
+"""A stand-in for the reviewer: it knows the script, and writes down what is really said in each chunk.
+
+It shows what corrections are worth where nobody is there to make them. What it writes is called what it is: its name
+stands in every row.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from stt_platform.files import write_atomically
+from stt_platform.speech.script_alignment import HeardChunk, HeardWord, script_parts
+from stt_platform.store.metadata import MetadataStore
+
+REVIEWER = "stand-in reviewer (reads the script)"
+FILE_NAME = "stand-in-reviewer.csv"
+
+_SCRIPTS = """
+select scripts.sermon, scripts.text from "references" scripts
+join splits on splits.sermon = scripts.sermon and splits.split = 'train'
+where scripts.status = 'accepted' and scripts.chunk_id is null order by scripts.sermon
+"""
+_CHUNKS = """
+select speech.chunk_id, speech.start_sample, speech.end_sample, heard.text, heard.words from speech_chunks speech
+join transcripts heard on heard.chunk_id = speech.chunk_id where speech.sermon = $sermon order by speech.start_sample
+"""
+
+
+def review_training_sermons(store: MetadataStore) -> int:
+    """Write corrections of every chunk of training sermons whose script says what is spoken there; returns how many.
+
+    They lie in `STT_HOME/corrections`, as a spreadsheet that a person sends back would.
+    """
+    rows = list(_corrections(store))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, ["chunk_id", "proposal", "corrected", "verdict", "reviewer"], lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    path: Path = store.home / "corrections" / FILE_NAME
+    data = text.getvalue().encode("utf-8-sig")
+    if not path.exists() or path.read_bytes() != data:
+        write_atomically(path, data)
+    return len(rows)
+
+
+def _corrections(store: MetadataStore) -> Iterator[dict[str, str]]:
+    for script in store.query(_SCRIPTS).to_pylist():
+        rows = store.query(_CHUNKS, {"sermon": script["sermon"]}).to_pylist()
+        chunks = [
+            HeardChunk(
+                row["chunk_id"],
+                row["start_sample"],
+                row["end_sample"],
+                tuple(HeardWord(word["word"], word["start_sample"], word["end_sample"]) for word in row["words"]),
+            )
+            for row in rows
+        ]
+        shown = {row["chunk_id"]: row["text"] for row in rows}
+        for part in script_parts(script["text"], chunks):
+            if part.text:
+                yield {
+                    "chunk_id": part.chunk_id,
+                    "proposal": shown[part.chunk_id],
+                    "corrected": part.text,
+                    # A row that is left as it was counts as not answered, unless it says that this is right.
+                    "verdict": "usable",
+                    "reviewer": REVIEWER,
+                }
