@@ -21,7 +21,9 @@ def test_the_benchmark_counts_what_differs(tmp_path: Path) -> None:
 
 @pytest.mark.prove
 @pytest.mark.timeout(3600)
-def test_batches_give_the_same_answers_and_their_ratio_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_batches_give_the_same_answers_and_their_ratio_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     """200 verses with the packaged Gemma 3 270M."""
     verses = packaged_verses(200)
     found = compare(loaded("gemma-3-270m", "cpu", tmp_path), verses, batch=32)
