@@ -2,11 +2,12 @@
 
 import dagster as dg
 
-from stt_platform.defs.adapters import translation
+from stt_platform.defs.adapters import speech_set, translation, translators, whisper
 from stt_platform.defs.evaluation import assessment, speech, views
 from stt_platform.defs.evaluation import assets as evaluation_assets
 from stt_platform.defs.evaluation import terminology as terminology_evaluation
 from stt_platform.defs.evaluation import translation as translation_evaluation
+from stt_platform.defs.feedback import corrections
 from stt_platform.defs.glossary import assets as glossary_assets
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.scripture import assets as scripture_assets
@@ -22,6 +23,7 @@ defs = dg.Definitions(
             *(sermon_assets, split, funnel, evaluation_assets, assessment, speech, views),
             *(scripture_assets, back_translations, glossary_assets, translation),
             *(terminology_evaluation, translation_evaluation),
+            *(corrections, speech_set, whisper, translators),
         ]
     ),
     jobs=[jobs.sermon_stages, jobs.after_sermons, scripture_jobs.corpus],

@@ -130,14 +130,11 @@ def load_whisper(
         model.generation_config.update(language=language, task="transcribe")
     # What older copies of Whisper bring, and newer code no longer takes.
     model.generation_config.forced_decoder_ids = None
-    tokens = Tokens.of(model.generation_config, language)
-    # How long a transcript may be is said when one is asked for.
-    model.generation_config.max_length = None
     return WhisperCheckpoint(
         (model if quantised else model.to(device)).eval(),
         WhisperTokenizer.from_pretrained(str(folder), local_files_only=True),
         WhisperFeatureExtractor.from_pretrained(str(folder), local_files_only=True),
-        tokens,
+        Tokens.of(model.generation_config, language),
     )
 
 
@@ -173,6 +170,8 @@ class WhisperLoraTask:
         self.options = options or WhisperLoraOptions()
         self._checkpoint, self._train, self._held_out = checkpoint, train, held_out
         self._base = checkpoint.model
+        # The start, language and task, and that there are no timestamps.
+        self._told = len(checkpoint.tokens.language_and_task) + 2
         self._model = _adapted(checkpoint.model, self.options, base_name, base_revision)
 
     def trainable(self) -> list[tuple[str, torch.nn.Parameter]]:
@@ -241,7 +240,7 @@ class WhisperLoraTask:
                     do_sample=False,
                     num_beams=1,
                     return_timestamps=False,
-                    max_new_tokens=self.options.max_new_tokens,
+                    max_length=min(self._told + self.options.max_new_tokens, self._checkpoint.tokens.most),
                 )
                 texts = self._checkpoint.tokenizer.batch_decode(written, skip_special_tokens=True)
                 done |= {index: text.strip() for index, text in zip(batch, texts, strict=True)}

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from stt_platform.translation.prompts import END_OF_TURN, LANGUAGES, render_prompt
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 Prompt = Literal["translategemma", "examples"]
 Hints = Sequence[tuple[str, str]]
+
+# Of the rows of a batch, how many may still go on when the next texts come in.
+_FEW = 0.25
 
 TRANSLATED, CUT, FAILED = "translated", "cut", "failed"
 
@@ -140,9 +141,20 @@ class Translator:
                 reason = f"{len(asked[i])} tokens to read; the model has room for {room}"
                 done[i] = Translation("", 0, FAILED, reason)
                 del asked[i]
-        for batch in _batches({i: len(tokens) for i, tokens in asked.items()}, batch_size):
-            answers = self._generate([asked[i] for i in batch], max(limits[i] for i in batch))
-            done.update((i, self._read(answer, limits[i])) for i, answer in zip(batch, answers, strict=True))
+        # The longest first: what does not fit into memory fails at once, and not at the end.
+        left = deque(sorted(asked, key=lambda i: (-len(asked[i]), i)))
+        written: dict[int, list[int]] = {i: [] for i in asked}
+        going: list[int] = []
+        while left or going:
+            batch = going + [left.popleft() for _ in range(min(batch_size - len(going), len(left)))]
+            few = int(_FEW * len(batch)) if left else 0
+            answers = self._write(
+                [asked[i] + written[i] for i in batch], [limits[i] - len(written[i]) for i in batch], few
+            )
+            for i, answer in zip(batch, answers, strict=True):
+                written[i] += answer
+            going = [i for i in batch if not self._is_done(written[i], limits[i])]
+            done.update((i, self._read(written[i], limits[i])) for i in batch if i not in going)
             if progress is not None:
                 progress(len(done), len(texts))
         return [done[i] for i in range(len(texts))]
@@ -175,25 +187,34 @@ class Translator:
         # A prompt begins with its own <bos>; an encoder wants the end sign that the tokenizer adds.
         return self._tokenizer(rendered, add_special_tokens=self._two_parts).input_ids
 
+    def _write(self, prompts: Sequence[list[int]], limits: Sequence[int], few: int) -> list[list[int]]:
+        """What is written after the prompts, each up to its limit; once no more than `few` go on, they are left so."""
+        if self._two_parts:
+            return self._generate(prompts, max(limits))
+        return self._go_on(prompts, limits, few)
+
+    def _is_done(self, written: Sequence[int], limit: int) -> bool:
+        return self._two_parts or len(written) >= limit or written[-1] in self._stops
+
     def _generate(self, prompts: Sequence[list[int]], max_new_tokens: int) -> list[list[int]]:
+        """What the decoder writes, with what follows an end sign."""
         import torch
 
         inputs = self._tokenizer.pad({"input_ids": list(prompts)}, padding=True, return_tensors="pt")
-        ids, mask = (inputs[name].to(self._model.device) for name in ("input_ids", "attention_mask"))
         with torch.inference_mode():
-            if not self._two_parts:
-                return self._go_on(ids, mask, max_new_tokens)
-            written = self._model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens)
+            written = self._model.generate(
+                input_ids=inputs.input_ids.to(self._model.device),
+                attention_mask=inputs.attention_mask.to(self._model.device),
+                max_new_tokens=max_new_tokens,
+            )
         return written[:, 1:].tolist()
 
-    def _go_on(self, ids: Tensor, mask: Tensor, max_new_tokens: int) -> list[list[int]]:
+    def _go_on(self, prompts: Sequence[list[int]], limits: Sequence[int], few: int) -> list[list[int]]:
         """The likeliest next token of each row again and again, as `generate` finds it.
 
-        A row that is done leaves the batch, where `generate` would compute it until the last one is done: of a model
-        that was not tuned to stop, one row in twenty goes on to its limit, which is three times as far as the others.
-
-        Args:
-            ids, mask: [rows, longest], padded on the left.
+        A row that is done leaves the batch, where `generate` computes it until the last one is done. A step with a few
+        rows takes as long as one with many, and of a model that was not tuned to stop some rows go on for three times as
+        long as the others; so the last ones are better gone on with among other texts.
 
         Raises:
             ValueError: for a model that is being trained, and keeps nothing of what it read to save memory.
@@ -201,33 +222,39 @@ class Translator:
         import torch
         from transformers import DynamicCache
 
-        written: list[list[int]] = [[] for _ in ids]
-        rows = list(range(len(ids)))
-        cache = DynamicCache(config=self._model.config)
+        device = self._model.device
+        inputs = self._tokenizer.pad({"input_ids": list(prompts)}, padding=True, return_tensors="pt")
+        ids, mask = inputs.input_ids.to(device), inputs.attention_mask.to(device)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        while True:
-            found = self._model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            if cache.get_seq_length() != mask.shape[1]:
-                raise ValueError("the model has not kept what it read, as while it is trained: call its eval() first")
-            chosen = found.logits[:, -1].argmax(-1)
-            for row, token in zip(rows, chosen.tolist(), strict=True):
-                written[row].append(token)
-            left = [k for k, row in enumerate(rows) if written[row][-1] not in self._stops]
-            if not left or len(written[rows[0]]) == max_new_tokens:
-                return written
-            if len(left) < len(rows):
-                kept = torch.tensor(left, device=ids.device)
-                cache.batch_select_indices(kept)
-                mask, chosen, rows = mask[kept], chosen[kept], [rows[k] for k in left]
-            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-            ids, positions = chosen[:, None], mask.sum(-1, keepdim=True) - 1
+        written: list[list[int]] = [[] for _ in prompts]
+        rows = list(range(len(prompts)))
+        cache = DynamicCache(config=self._model.config)
+        with torch.inference_mode():
+            while True:
+                found = self._model(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+                if cache.get_seq_length() != mask.shape[1]:
+                    raise ValueError(
+                        "the model has not kept what it read, as while it is trained: call its eval() first"
+                    )
+                chosen = found.logits[:, -1].argmax(-1)
+                for row, token in zip(rows, chosen.tolist(), strict=True):
+                    written[row].append(token)
+                kept = [k for k, row in enumerate(rows) if not self._is_done(written[row], limits[row])]
+                if len(kept) <= few:
+                    return written
+                if len(kept) < len(rows):
+                    places = torch.tensor(kept, device=device)
+                    cache.batch_select_indices(places)
+                    mask, chosen, rows = mask[places], chosen[places], [rows[k] for k in kept]
+                mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+                ids, positions = chosen[:, None], mask.sum(-1, keepdim=True) - 1
 
     def _read(self, answer: list[int], limit: int) -> Translation:
         # The batch went on to the limit of its longest text.
@@ -303,10 +330,3 @@ def _render_examples(text: str, source: str, target: str, examples: Sequence[tup
         sides = {"en": english, "es": spanish}
         blocks.append(f"{line(source, sides[source])}\n{line(target, sides[target])}\n\n")
     return f"<bos>{''.join(blocks)}{line(source, text)}\n{line(target, '')}"
-
-
-def _batches(lengths: dict[int, int], batch_size: int) -> Iterator[list[int]]:
-    """Numbers of texts, the longest first: what does not fit into memory fails at once, and not at the end."""
-    order = sorted(lengths, key=lambda i: (-lengths[i], i))
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]

@@ -47,7 +47,8 @@ def test_rows_that_are_done_leave_the_batch_and_the_others_go_on_as_before(tmp_p
     translator._stops |= set(range(20, 45))
     texts = [f"{text} {word}" for text in SENTENCES[:4] for word in ("light", "peace", "grace")]
     alone = [translator.translate([text], max_new_tokens=16)[0] for text in texts]
-    assert translator.translate(texts, max_new_tokens=16, batch_size=12) == alone
+    for batch_size in (12, 8, 4, 3):
+        assert translator.translate(texts, max_new_tokens=16, batch_size=batch_size) == alone
     assert len({done.tokens for done in alone}) > 4
 
 
@@ -55,7 +56,7 @@ def test_what_is_likeliest_is_what_transformers_finds(tmp_path: Path) -> None:
     translator = load_translator(tiny_gemma(tmp_path))
     prompts = [translator._encode(text) for text in SENTENCES[:3]]
     asked = translator._tokenizer.pad({"input_ids": prompts}, padding=True, return_tensors="pt")
-    ours = translator._generate(prompts, 60)
+    ours = translator._go_on(prompts, [60] * 3, 0)
     with torch.inference_mode():
         theirs = translator._model.generate(**asked, max_new_tokens=60)[:, asked.input_ids.shape[1] :].tolist()
     pad = translator._tokenizer.pad_token_id

@@ -4,6 +4,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from stt_platform.defs.evaluation.translators import System, SystemUnusable
 from stt_platform.defs.work import Work
@@ -21,6 +22,9 @@ from stt_platform.settings import PlatformError
 from stt_platform.store.hypotheses import HypothesisStore
 from stt_platform.translation.translator import FAILED, TRANSLATED, Hints, Translation, Translator
 
+# So that the last texts of a batch, which go on for longest, go on among others.
+_BATCHES_AT_ONCE = 8
+
 
 class Running:
     """A system at work. Its model is loaded, and the device taken, when a text is not found among the kept ones."""
@@ -28,6 +32,7 @@ class Running:
     def __init__(self, work: Work, system: System, stack: ExitStack) -> None:
         self._work, self._system, self._stack = work, system, stack
         self._loaded: Translator | None = None
+        self._what, self._done, self._total = "texts", 0, 0
 
     def generate(self, requests: Sequence[Request], what: str) -> Generated:
         """The translations of these requests; `what` they are, for those who watch.
@@ -52,8 +57,8 @@ class Running:
     def _generate(
         self, requests: Sequence[Request], prompting: Prompting, translate: Translate, what: str
     ) -> Generated:
-        work, system, chosen = self._work, self._system, self._work.settings.evaluation
-        kept = HypothesisStore(work.store.home, system.weights)
+        system, kept = self._system, HypothesisStore(self._work.store.home, self._system.weights)
+        self._what = what
         made = generate(
             requests,
             translate,
@@ -62,11 +67,18 @@ class Running:
             decoding=system.decoding,
             keeper=kept,
             device=system.device,
-            batch=chosen.batch_size,
-            progress=lambda done, total: work.progress(done, total, f"{what} by {system.name}"),
+            batch=_BATCHES_AT_ONCE * self._work.settings.evaluation.batch_size,
+            progress=self._tell,
         )
         kept.compact()
         return made
+
+    def _tell(self, done: int, total: int) -> None:
+        self._done, self._total = done, total
+        self._work.progress(done, total, f"{self._what} by {self._system.name}")
+
+    def _tell_more(self, done: int, of_these: int) -> None:
+        self._work.progress(self._done + done, self._total, f"{self._what} by {self._system.name}")
 
     def _written(self, requests: Sequence[Request], write: Callable[[Sequence[str]], Sequence[str]]) -> Generated:
         began = time.perf_counter()
@@ -89,12 +101,17 @@ class Running:
     def _continue(self, texts: Sequence[str], hints: Sequence[Hints]) -> Sequence[Translation]:
         return self._on_device(lambda model, options: model.continue_texts(texts, **options))
 
-    def _on_device(self, ask: Callable[[Translator, dict[str, int]], list[Translation]]) -> list[Translation]:
+    def _on_device(self, ask: Callable[[Translator, dict[str, Any]], list[Translation]]) -> list[Translation]:
         import torch
 
         chosen = self._work.settings.evaluation
+        options = {
+            "batch_size": chosen.batch_size,
+            "max_new_tokens": chosen.max_new_tokens,
+            "progress": self._tell_more,
+        }
         try:
-            return ask(self._model(), {"batch_size": chosen.batch_size, "max_new_tokens": chosen.max_new_tokens})
+            return ask(self._model(), options)
         except torch.OutOfMemoryError as error:
             raise PlatformError(
                 f"the device has not enough memory for {self._system.name} with {chosen.batch_size} texts at once: lower "
