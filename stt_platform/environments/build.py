@@ -43,18 +43,26 @@ class Recipe:
     """What an environment is made from.
 
     `lock` is installed into it. `unpacked` maps a folder's name in the environment to a lock whose packages are put
-    there, apart from the others: for packages of which only the files are wanted.
+    there, apart from the others: for packages of which only the files are wanted. `sources` locks packages that are
+    published as source only; they are built with the setuptools that `lock` holds.
     """
 
     name: str
     about: str
     lock: Path
     unpacked: Mapping[str, Path]
+    sources: Path | None = None
+
+    @property
+    def locks(self) -> dict[str, Path]:
+        """Every lock by the folder that its packages go into; empty for the environment itself."""
+        built = {} if self.sources is None else {" built": self.sources}
+        return {"": self.lock, **built, **dict(sorted(self.unpacked.items()))}
 
     def key(self) -> str:
         """Changes when anything does that decides what would be built."""
         digest = hashlib.sha256(f"{_LAYOUT} {platform.python_implementation()} {sys.version_info[:2]}".encode())
-        for folder, lock in (("", self.lock), *sorted(self.unpacked.items())):
+        for folder, lock in self.locks.items():
             try:
                 content = lock.read_bytes()
             except FileNotFoundError:
@@ -128,11 +136,13 @@ def _build(recipe: Recipe, folder: Path, tell: Callable[[str], None], lock: int)
 def _commands(recipe: Recipe, folder: Path) -> list[list[str]]:
     uv = _uv()
     python = str(folder / "bin" / "python")
-    # No building of packages: that would run code that no hash pins.
+    # No building of packages: that would run code that no hash pins. Nothing is fetched for what is built from source.
     pinned = ["--require-hashes", "--no-build", "--python", python]
+    built = ["--no-deps", "--no-build-isolation", "--require-hashes", "--python", python]
     return [
         [uv, "venv", "--quiet", "--no-project", "--relocatable", "--python", sys.executable, str(folder)],
         [uv, "pip", "sync", "--allow-empty-requirements", *pinned, str(recipe.lock)],
+        *([[uv, "pip", "install", *built, "--requirements", str(recipe.sources)]] if recipe.sources else []),
         *(
             [uv, "pip", "install", "--no-deps", *pinned, "--target", str(folder / name), "--requirements", str(lock)]
             for name, lock in sorted(recipe.unpacked.items())
@@ -183,7 +193,7 @@ def _what_failed(recipe: Recipe, said: str) -> str:
     if any(sign in said for sign in _OFFLINE):
         remedy = "The package index did not answer. Connect to the network and try again: what was fetched is kept"
     else:
-        locks = ", ".join(str(lock) for lock in (recipe.lock, *recipe.unpacked.values()))
+        locks = ", ".join(str(lock) for lock in recipe.locks.values())
         remedy = (
             f"If a lock file was changed, restore it from the repository or write it anew with `make lock` ({locks})"
         )

@@ -91,6 +91,7 @@ class IsolatedEnvironment:
             about=described.get("about", ""),
             lock=self.locks / f"requirements-{self.name}.lock",
             unpacked={folder: self.locks / lock for folder, lock in sorted(described.get("unpacked", {}).items())},
+            sources=self.locks / described["sources"] if "sources" in described else None,
         )
 
 

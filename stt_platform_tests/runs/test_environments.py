@@ -102,9 +102,14 @@ def closed_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def lock_of_six() -> str:
-    """One small package, pinned as in the repository's own locks."""
-    lines = (repository() / "requirements-inaspeechsegmenter.lock").read_text().splitlines()
-    first = next(index for index, line in enumerate(lines) if line.startswith("six=="))
+    """One small package."""
+    return lock_of("six", "requirements-inaspeechsegmenter.lock")
+
+
+def lock_of(package: str, lock: str) -> str:
+    """One package, pinned as in a lock of the repository."""
+    lines = (repository() / lock).read_text().splitlines()
+    first = next(index for index, line in enumerate(lines) if line.startswith(f"{package}=="))
     until = next(index for index, line in enumerate(lines[first:], first) if not line.endswith("\\"))
     return "\n".join([*lines[first : until + 1], ""])
 
@@ -321,6 +326,20 @@ def test_packages_of_which_only_the_files_are_wanted(tiny: IsolatedEnvironment) 
     assert (tiny.ensure() / "files" / "six.py").exists()
     with pytest.raises(IsolatedError, match="six"):
         tiny.call("import_six", {})
+
+
+def test_packages_that_are_published_as_source_only(tiny: IsolatedEnvironment) -> None:
+    (tiny.folder / "environment.toml").write_text('sources = "requirements-tiny-sources.lock"\n')
+    sources = tiny.locks / "requirements-tiny-sources.lock"
+    with pytest.raises(EnvironmentNotBuilt, match=r"requirements-tiny-sources\.lock is missing"):
+        tiny.ensure()
+    sources.write_text(lock_of("django-ranged-fileresponse", "requirements-label_studio-sources.lock"))
+    (tiny.locks / "requirements-tiny.lock").write_text(lock_of("setuptools", "requirements-label_studio.lock"))
+    built = tiny.ensure()
+    assert list(built.glob("lib/python*/site-packages/ranged_fileresponse/__init__.py"))
+    sources.write_text(re.sub("sha256:[0-9a-f]{64}", "sha256:" + "0" * 64, sources.read_text()))
+    with pytest.raises(EnvironmentNotBuilt, match=r"(?i)hash"):
+        tiny.ensure()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+"""What happens by itself while people correct in Label Studio: tasks go there, and answers come back."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from stt_platform.defs.corpus import CORPUS_STAGES
+from stt_platform.defs.cycles import cycle_partitions
+from stt_platform.defs.feedback.flagged import TASKS
+from stt_platform.defs.feedback.label_studio import pull_answers, push_tasks, read_tasks, review_server
+from stt_platform.defs.feedback.review_tasks import review_tasks
+from stt_platform.defs.platform import Platform
+from stt_platform.settings import PlatformError
+from stt_platform.store.stages import StageOutput
+from stt_platform.web.label_studio import LabelStudio
+
+_OFF = "sensors are off (setting `sensors`): no server is asked by itself"
+
+
+@dg.sensor(
+    description=(
+        "Sends the tasks of the newest cycle to Label Studio as soon as its server runs, and brings new answers into "
+        "`STT_HOME/corrections`, where `new_corrections` finds them. Without a server it does nothing."
+    ),
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def label_studio_answers(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SkipReason:
+    """Starts no run: the tick says what was done. The cursor tells of which project it is, what was sent to it, and until
+    when its answers are known.
+    """
+    if not platform.settings.sensors:
+        return dg.SkipReason(_OFF)
+    try:
+        with review_server(platform.home, platform.settings.label_studio) as server:
+            return dg.SkipReason(_exchange(context, platform, server))
+    except PlatformError as problem:
+        # Nobody is at fault where no server runs; the tick says what there is to do.
+        return dg.SkipReason(str(problem))
+
+
+def _exchange(context: dg.SensorEvaluationContext, platform: Platform, server: LabelStudio) -> str:
+    settings = platform.settings.label_studio
+    tasks = _newest_tasks(context.instance, platform)
+    project = server.find_project(settings.project)
+    known = _cursor(context.cursor)
+    if project is None or known.get("project") != project.address:
+        known = {}
+    added = ""
+    if tasks and known.get("sent") != tasks.key:
+        pushed = push_tasks(platform.home, settings, server, read_tasks(tasks.folder / TASKS))
+        project, added = pushed.project, f"{pushed.added} tasks were added; "
+    if project is None:
+        return f"nothing has been sent to {server.address} yet: review_tasks makes the tasks"
+    pulled = pull_answers(platform.home, settings, server, project, known.get("since", ""))
+    sent = tasks.key if tasks else ""
+    context.update_cursor(json.dumps({"project": project.address, "sent": sent, "since": pulled.since}))
+    came = f"new answers are in {pulled.file}" if pulled.changed else "no new answers"
+    return f"{added}{came}; {project.answered} of {project.tasks} are answered at {project.address}"
+
+
+def _newest_tasks(instance: dg.DagsterInstance, platform: Platform) -> StageOutput | None:
+    cycles = sorted((int(key) for key in instance.get_dynamic_partitions(cycle_partitions.name)), reverse=True)
+    outputs = (CORPUS_STAGES[review_tasks.key.to_user_string()].output(platform.home, str(cycle)) for cycle in cycles)
+    return next((output for output in outputs if output), None)
+
+
+def _cursor(text: str | None) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
