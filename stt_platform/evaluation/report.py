@@ -339,15 +339,20 @@ def render_report(report: Report) -> str:
         _examples(report, compared),
         _terms(report.terms, compared),
         _trust(report.trust),
-        _curves(report.curves),
+        curves_section(report.curves),
         _not_scored(report.not_scored),
         _facts(report.subject),
         _signatures(report.signatures),
     ]
+    return render_page(report.title, body)
+
+
+def render_page(title: str, parts: Iterable[str]) -> str:
+    """A page like that of a report, of parts that are markup already; empty ones are left out. See `render_report`."""
     return Template(_page()).substitute(
-        title=escaped(report.title),
+        title=escaped(title),
         policy=f"default-src 'none'; style-src {style_source()}; base-uri 'none'; form-action 'none'",
-        body="\n".join(filter(None, body)),
+        body="\n".join(filter(None, parts)),
     )
 
 
@@ -740,7 +745,8 @@ def _most_seen(rate: ArchaismRate) -> str:
     return f" (mostly {seen[0].marker}: “{seen[0].commonest[0][0]}”)" if seen and seen[0].commonest else ""
 
 
-def _curves(curves: Sequence[Curve]) -> str:
+def curves_section(curves: Sequence[Curve]) -> str:
+    """The curves with a heading, as markup; empty without any."""
     parts = []
     for curve in curves:
         if all(point.value is None for point in curve.points):

@@ -83,6 +83,15 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class ReliabilityBin:
+    """Answers of like probability: the mean of it, the share of them that were wrong, and how many they are."""
+
+    expected: float
+    found: float
+    answers: int
+
+
+@dataclass(frozen=True)
 class ConfidenceModel:
     """Features to expectations.
 
@@ -95,6 +104,7 @@ class ConfidenceModel:
             measured.
         measured_on: "random answers" where there are enough, which speak for the whole pool, else "all answers".
         reason: in words: how good it is, or why there is only the prior.
+        reliability: the bins that `calibration_error` is the mean of, from the lowest probability on.
     """
 
     kind: Literal["fitted", "prior"]
@@ -107,6 +117,7 @@ class ConfidenceModel:
     scale: tuple[float, ...] = ()
     wrong: tuple[float, ...] = ()
     rate: tuple[float, ...] = ()
+    reliability: tuple[ReliabilityBin, ...] = ()
 
     def expect(self, transcripts: Sequence[TranscriptFeatures]) -> list[Expectation]:
         """One expectation for each transcript, in order."""
@@ -188,6 +199,7 @@ def fit_confidence(
     calibration_error = expected_calibration_error(held_out[measured], wrong[measured])
     centre, scale = _spread(values)
     design = _standardised(values, centre, scale)
+    these = f"{int(at_random.sum())} random answers" if enough else f"all {len(ordered)} answers"
     return ConfidenceModel(
         kind="fitted",
         answers=len(ordered),
@@ -195,13 +207,14 @@ def fit_confidence(
         calibration_error=calibration_error,
         measured_on=measured_on,
         reason=(
-            f"fitted on {len(ordered)} answers; on {int(measured.sum())} {measured_on} that were held out, a wrong text is "
-            f"told from a right one {auroc:.0%} of the time, and the probability is off by {calibration_error:.0%}"
+            f"fitted on {len(ordered)} answers; on {these}, each held out, a wrong text is told from a right one "
+            f"{auroc:.0%} of the time, and the probability is off by {calibration_error:.0%}"
         ),
         centre=tuple(centre.tolist()),
         scale=tuple(scale.tolist()),
         wrong=tuple(_fit(design, wrong, np.ones(len(ordered))).tolist()),
         rate=tuple(_fit(design, errors, words).tolist()),
+        reliability=reliability_bins(held_out[measured], wrong[measured]),
     )
 
 
@@ -218,10 +231,18 @@ def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> float:
 
 def expected_calibration_error(probabilities: np.ndarray, happened: np.ndarray, bins: int = _BINS) -> float:
     """Mean distance between expected and found shares over bins of equal size (Nixon et al. 2019), 0 to 1."""
+    found = reliability_bins(probabilities, happened, bins)
+    return sum(each.answers * abs(each.expected - each.found) for each in found) / len(probabilities)
+
+
+def reliability_bins(probabilities: np.ndarray, happened: np.ndarray, bins: int = _BINS) -> tuple[ReliabilityBin, ...]:
+    """Expected beside found shares in bins of equal size, from the lowest probability on; fewer where there are fewer."""
     order = np.argsort(probabilities, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if part.size]
-    gaps = [part.size * abs(float(np.mean(probabilities[part]) - np.mean(happened[part]))) for part in parts]
-    return sum(gaps) / len(order)
+    return tuple(
+        ReliabilityBin(float(np.mean(probabilities[part])), float(np.mean(happened[part])), int(part.size))
+        for part in np.array_split(order, bins)
+        if part.size
+    )
 
 
 def _lack(wrong: np.ndarray, fewest: int) -> str:

@@ -24,10 +24,13 @@ def measured_review_time(spent: Sequence[tuple[float, float]], *, fewest: int = 
     The slope is the median of all slopes (Theil 1950, Sen 1968), the height the median of what is left: some leave a
     task open over lunch.
     """
+    import numpy as np
     from scipy.stats import theilslopes
 
     if len(spent) < fewest or len({duration_s for duration_s, _ in spent}) < 2:
         return None
     durations_s, taken_s = zip(*spent, strict=True)
-    found = theilslopes(taken_s, durations_s, method="joint")
+    # It makes an interval of the slope too, which many equal values leave without a width.
+    with np.errstate(invalid="ignore"):
+        found = theilslopes(taken_s, durations_s, method="joint")
     return ReviewTime(max(0.1, float(found.slope)), max(0.0, float(found.intercept)))

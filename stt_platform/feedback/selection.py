@@ -64,6 +64,7 @@ class SelectionOptions:
         term_bonus: how much more a chunk counts for a term that was never corrected; 0.5 is half as much again.
         review_time: what a person takes.
         seed: of the random draw; another one for each cycle.
+        counted: whether the expected errors are a count that may be told; else they only rank.
 
     Raises:
         ValueError: for a value that is out of its range.
@@ -77,6 +78,7 @@ class SelectionOptions:
     term_bonus: float = 0.5
     review_time: ReviewTime = field(default_factory=ReviewTime)
     seed: int = 42
+    counted: bool = True
 
     def __post_init__(self) -> None:
         for name in ("share", "random_share", "quota"):
@@ -99,6 +101,7 @@ class Flagged:
         review_s: what answering is expected to take a person.
         errors_per_minute: expected word errors for each minute of reviewing.
         reason: in words.
+        new_terms: of `terms`, those that nobody had corrected when it was chosen; empty where it is not scored.
     """
 
     chunk_id: str
@@ -112,6 +115,7 @@ class Flagged:
     errors_per_minute: float
     terms: tuple[str, ...]
     reason: str
+    new_terms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ def choose_segments(
     taken = {item.chunk_id for item in chosen_at_random}
     rest = [item for item in pool if item.chunk_id not in taken]
     scored = _scored(rest, pool, seats - len(chosen_at_random), time_s, options, corrected_terms or {})
-    taken |= {item.chunk_id for item, _ in scored}
+    taken |= {item.chunk_id for item, _, _ in scored}
     return [
         *(
             _row(
@@ -171,10 +175,23 @@ def choose_segments(
             )
             for rank, item in enumerate(chosen_at_random, start=1)
         ),
-        *(_row(item, options, FLAGGED, why, SCORED, rank) for rank, (item, why) in enumerate(scored, start=1)),
+        *(
+            _row(item, options, FLAGGED, why, SCORED, rank, new_terms)
+            for rank, (item, why, new_terms) in enumerate(scored, start=1)
+        ),
         *(_row(item, options, EXCLUDED, why_not[item.chunk_id]) for item in everyone if item.chunk_id in why_not),
         *(_row(item, options, LEFT, "others give more for the time") for item in pool if item.chunk_id not in taken),
     ]
+
+
+def review_order(rows: Iterable[Flagged]) -> list[Flagged]:
+    """The flagged in the order of asking: the best first, and the random ones spread evenly among them.
+
+    Whoever has time for half of them has then answered half of either kind.
+    """
+    flagged = [row for row in rows if row.status == FLAGGED]
+    count = Counter(row.kind for row in flagged)
+    return sorted(flagged, key=lambda row: ((row.rank - 0.5) / count[row.kind], row.kind != SCORED))
 
 
 def junk_reason(
@@ -246,13 +263,13 @@ def _scored(
     time_s: float,
     options: SelectionOptions,
     corrected_terms: Mapping[str, int],
-) -> list[tuple[Candidate, str]]:
-    """The best for the time, one by one, with reasons; quotas hold while somebody is left whom they allow."""
+) -> list[tuple[Candidate, str, tuple[str, ...]]]:
+    """The best for the time, one by one, with reasons and new terms; quotas hold while anybody is left whom they allow."""
     terms = Counter(corrected_terms)
     quotas = _quotas(pool, seats, options)
     filled: Counter[tuple[str, str]] = Counter()
     waiting: list[Candidate] = []
-    chosen: list[tuple[Candidate, str]] = []
+    chosen: list[tuple[Candidate, str, tuple[str, ...]]] = []
     heap = [(-_worth(item, options, terms), item.chunk_id, item) for item in rest]
     heapq.heapify(heap)
     lifted = False
@@ -273,7 +290,8 @@ def _scored(
         if options.review_time.of(item.duration_s) > time_s:
             continue
         time_s -= options.review_time.of(item.duration_s)
-        chosen.append((item, _why(item, options, terms, lifted)))
+        new_terms = tuple(sorted(term for term in item.terms if not terms.get(term)))
+        chosen.append((item, _why(item, options, new_terms, lifted), new_terms))
         filled.update(groups)
         terms.update(item.terms)
     return chosen
@@ -295,10 +313,12 @@ def _quotas(pool: Sequence[Candidate], seats: int, options: SelectionOptions) ->
     return {group: ceil(seats * max(options.quota, 2 * count / len(pool))) for group, count in size.items()}
 
 
-def _why(item: Candidate, options: SelectionOptions, terms: Mapping[str, int], lifted: bool) -> str:
-    parts = [f"about {item.expected_errors:.1f} words wrong, {_per_minute(item, options):.1f} a minute of reviewing"]
-    if rare := sorted(term for term in item.terms if not terms.get(term))[:_SHOWN_TERMS]:
-        parts.append(f"it has {', '.join(f'“{term}”' for term in rare)}, which nobody has corrected yet")
+def _why(item: Candidate, options: SelectionOptions, new_terms: Sequence[str], lifted: bool) -> str:
+    told = f"about {item.expected_errors:.1f} words wrong, {_per_minute(item, options):.1f} a minute of reviewing"
+    parts = [told if options.counted else "among the most doubtful for the time it takes"]
+    if new_terms:
+        shown = ", ".join(f"“{term}”" for term in new_terms[:_SHOWN_TERMS])
+        parts.append(f"it has {shown}, which nobody has corrected yet")
     if lifted:
         parts.append("more than the quota of its sermon or speaker, since no other is left")
     return "; ".join(parts)
@@ -315,6 +335,7 @@ def _row(
     reason: str,
     kind: Literal["scored", "random", ""] = "",
     rank: int | None = None,
+    new_terms: tuple[str, ...] = (),
 ) -> Flagged:
     return Flagged(
         chunk_id=item.chunk_id,
@@ -328,4 +349,5 @@ def _row(
         errors_per_minute=_per_minute(item, options) if item.duration_s > 0 else 0.0,
         terms=item.terms,
         reason=reason,
+        new_terms=new_terms,
     )

@@ -16,6 +16,7 @@ from stt_platform.feedback.confidence import (
     expected_calibration_error,
     fit_confidence,
     prior_error_rate,
+    reliability_bins,
     transcript_features,
 )
 
@@ -181,3 +182,20 @@ def test_calibration_error_of_known_shares() -> None:
     assert expected_calibration_error(np.array([0.2] * 10), np.array([1.0] * 5 + [0.0] * 5), bins=1) == pytest.approx(
         0.3
     )
+
+
+def test_the_bins_of_the_reliability_curve() -> None:
+    found = reliability_bins(np.array([0.9, 0.1, 0.2, 0.8]), np.array([1, 0, 1, 1]), bins=2)
+    assert [(each.expected, each.found, each.answers) for each in found] == [
+        (pytest.approx(0.15), 0.5, 2),
+        (pytest.approx(0.85), 1.0, 2),
+    ]
+    assert len(reliability_bins(np.array([0.4]), np.array([1]))) == 1
+
+
+def test_a_fitted_model_shows_the_bins_that_its_calibration_error_is_the_mean_of() -> None:
+    model = fit_confidence(church(900))
+    answers = sum(each.answers for each in model.reliability)
+    gaps = sum(each.answers * abs(each.expected - each.found) for each in model.reliability)
+    assert model.calibration_error == pytest.approx(gaps / answers)
+    assert fit_confidence(church(20)).reliability == ()

@@ -22,6 +22,7 @@ from stt_platform.feedback.selection import (
     choose_segments,
     junk_reason,
     pool_error_rate,
+    review_order,
 )
 
 
@@ -239,3 +240,25 @@ def test_a_chunk_that_comes_twice_is_named() -> None:
     with pytest.raises(ValueError, match="'s00-000' comes twice"):
         choose_segments([*church(1, 2), church(1, 1)[0]])
     assert choose_segments([]) == []
+
+
+def test_who_stops_half_way_has_answered_half_of_either_kind() -> None:
+    ordered = review_order(choose_segments(church()))
+    assert len(ordered) == 40
+    for kind, count in ((SCORED, 34), (RANDOM, 6)):
+        assert [row.rank for row in ordered if row.kind == kind] == list(range(1, count + 1))
+        assert sum(row.kind == kind for row in ordered[:20]) == count / 2
+    assert ordered[0].kind == SCORED
+
+
+def test_the_new_terms_of_a_segment_are_those_nobody_had_corrected_when_it_was_chosen() -> None:
+    first = Candidate("a", "s", "", "train", 10.0, 3.0, terms=("Boaz", "grace"))
+    second = replace(first, chunk_id="b", expected_errors=2.0)
+    options = SelectionOptions(share=1.0, random_share=0, quota=1.0)
+    rows = choose_segments([first, second], options, corrected_terms={"grace": 2})
+    assert [(row.chunk_id, row.new_terms) for row in rows] == [("a", ("Boaz",)), ("b", ())]
+
+
+def test_what_only_ranks_is_told_as_no_number() -> None:
+    (row,) = choose_segments([church()[0]], SelectionOptions(share=1.0, random_share=0, counted=False))
+    assert row.reason == "among the most doubtful for the time it takes"

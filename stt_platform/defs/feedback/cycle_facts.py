@@ -1,0 +1,292 @@
+"""What the tables say of the cycles of the loop: answers, scores, decisions, and whether it still pays."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from stt_platform.defs.evaluation.speech import ADAPTER
+from stt_platform.defs.evaluation.speech_measuring import CHURCH, GENERAL
+from stt_platform.defs.feedback.candidates import OPINIONS
+from stt_platform.evaluation.intervals import Counts, Interval
+from stt_platform.evaluation.paired import Comparison, paired_rates
+from stt_platform.feedback.convergence import Convergence, CycleGain, convergence
+from stt_platform.feedback.cycle_page import Heard, Reviewed, Waiting
+from stt_platform.feedback.pictures import CyclePoint
+from stt_platform.feedback.selection import RandomAnswer, pool_error_rate
+from stt_platform.settings import Settings
+from stt_platform.store.adapters import Adapter, made_by
+from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.stages import current_output, part_owner
+
+_NUMBERS = """
+select regexp_extract(evaluation_id, '^speech-cycle-([0-9]+)-', 1)::int as cycle, evaluation_id, system, adapter_id, "set",
+    value, ci_low, ci_high, n, signature, reason
+from evaluations where regexp_matches(evaluation_id, '^speech-cycle-[0-9]+-') and slice = 'all' and metric = 'wer'
+order by cycle, "set", adapter_id nulls first
+"""
+_TEXTS = """
+select regexp_extract(evaluation_id, '^speech-cycle-([0-9]+)-', 1)::int as cycle, adapter_id, row_id, group_id, reference,
+    errors, words
+from evaluation_rows where regexp_matches(evaluation_id, '^speech-cycle-[0-9]+-') and slice = 'all' and "set" = 'church_test'
+    and errors is not null and words > 0
+order by cycle, row_id
+"""
+_DECISIONS = "select cycle, adapter_id, decision, reason, champion_after from decisions order by cycle"
+_ASKED = """
+select chunk_id, why, status, coalesce(review_s, 0) as review_s from flagged_segments
+where cycle = $cycle and status in ('flagged', 'left') order by rank, chunk_id
+"""
+# Each part holds all answers so far; what is in the part before came in an earlier cycle.
+_ANSWERS = """
+select * from corrections where cycle = $cycle or cycle = (select max(cycle) from corrections where cycle < $cycle)
+order by chunk_id, corrected_at
+"""
+_MARK = re.compile(r"\|(test:[^|]+)")
+_ANSWERED_AGAIN = "answered again"
+
+
+@dataclass(frozen=True)
+class CycleFacts:
+    """What is known at a cycle. Raises `PlatformError` where an adapter's folder cannot be read.
+
+    Attributes:
+        numbers: WER of whole sets, of every evaluation of a cycle up to this one.
+        decisions: by cycle.
+    """
+
+    store: MetadataStore
+    settings: Settings
+    cycle: int
+    numbers: list[dict[str, Any]]
+    texts: list[dict[str, Any]]
+    decisions: dict[int, dict[str, Any]]
+    asked: list[dict[str, Any]]
+    answers: list[dict[str, Any]]
+
+    @property
+    def read(self) -> tuple[Any, ...]:
+        """All that was read, to be hashed."""
+        adapters = {cycle: found.adapter_id for cycle, found in sorted(self.adapters.items())}
+        warnings = reviewer_warnings(self.store, self.cycle)
+        return self.numbers, self.texts, self.decisions, self.asked, self.answers, adapters, warnings
+
+    @property
+    def evaluation_id(self) -> str:
+        """The evaluation of this cycle; empty where there is none."""
+        return next((row["evaluation_id"] for row in self.numbers if row["cycle"] == self.cycle), "")
+
+    @cached_property
+    def adapters(self) -> dict[int, Adapter]:
+        """What each cycle trained, up to this one."""
+        found = {cycle: made_by(self.store.home, ADAPTER, str(cycle)) for cycle in range(self.cycle + 1)}
+        return {cycle: adapter for cycle, adapter in found.items() if adapter is not None}
+
+    @cached_property
+    def history(self) -> tuple[CyclePoint, ...]:
+        """Every cycle that trained or measured something on the test of today."""
+        cycles = sorted({row["cycle"] for row in self.numbers if self._same_test(row)} | set(self.adapters))
+        return tuple(
+            CyclePoint(
+                cycle=cycle,
+                base=self._wer(CHURCH, None, cycle),
+                adapter=self._wer(CHURCH, self._adapter_id(cycle), cycle) if cycle in self.adapters else None,
+                champion=self._wer(CHURCH, self.champion_at(cycle + 1), cycle),
+                promoted=self.decisions.get(cycle, {}).get("decision") == "promoted",
+            )
+            for cycle in cycles
+            if cycle not in self.on_another_test
+        )
+
+    @cached_property
+    def on_another_test(self) -> tuple[int, ...]:
+        """Cycles whose scores are of other words."""
+        church = [row for row in self.numbers if row["set"] == CHURCH and row["value"] is not None]
+        return tuple(sorted({row["cycle"] for row in church if not self._same_test(row)}))
+
+    @cached_property
+    def convergence(self) -> Convergence:
+        """Whether the loop still pays after this cycle."""
+        chosen = self.settings.feedback
+        return convergence(map(self._gain, self.adapters), least_gain=chosen.least_gain, cycles=chosen.vain_cycles)
+
+    def champion_at(self, cycle: int) -> str | None:
+        """The adapter that served when a cycle began; None for the base model."""
+        earlier = [number for number in self.decisions if number < cycle]
+        return self.decisions[max(earlier)]["champion_after"] if earlier else None
+
+    def heard(self) -> tuple[Heard, ...]:
+        """The base model, what served before, and this cycle's adapter, as far as they were measured."""
+        before, mine = self.champion_at(self.cycle), self._adapter_id(self.cycle)
+        systems = [("base model", None)]
+        systems += [("what served before", before)] if before is not None and before != mine else []
+        systems += [("this cycle's adapter", mine)] if mine is not None else []
+        found = []
+        for name, adapter_id in systems:
+            row = self._row(CHURCH, adapter_id, self.cycle) or self._row(GENERAL, adapter_id, self.cycle)
+            if row is None:
+                continue
+            beside = self.compared(mine, adapter_id, self.cycle) if mine is not None and adapter_id != mine else None
+            wers = (self._wer(set_, adapter_id, self.cycle) for set_ in (CHURCH, GENERAL))
+            found.append(Heard(name, row["system"], *wers, beside))
+        return tuple(found)
+
+    def compared(self, adapter_id: str, other: str | None, cycle: int) -> Comparison | None:
+        """An adapter as it was measured in a cycle (b) beside another recogniser (a), on the texts that both were scored on."""
+        b, a = self._scores.get((cycle, adapter_id)), self._scores_of(other, cycle)
+        if b is None or a is None:
+            return None
+        same = [name for name in sorted(b) if name in a and a[name][0] == b[name][0]]
+        counts = [_by_sermon(scores[name] for name in same) for scores in (a, b)]
+        return paired_rates(*counts, confidence=self.settings.evaluation.confidence)
+
+    def reviewed(self) -> Reviewed:
+        """What people did in this cycle."""
+        on_list = {row["chunk_id"]: row for row in self.asked if row["status"] == "flagged"}
+        mine = [row for row in self.answers if row["cycle"] == self.cycle]
+        earlier = {_answer_key(row) for row in self.answers if row["cycle"] < self.cycle}
+        new = [row for row in mine if _answer_key(row) not in earlier]
+        given = [row for row in new if _is_opinion(row) or row["gate"] == _ANSWERED_AGAIN]
+        accepted = [row for row in given if row["status"] == "accepted"]
+        edits = [row["word_edits"] or 0 for row in accepted]
+        answered = [
+            on_list[name] for name in sorted({row["chunk_id"] for row in mine if _is_opinion(row)} & set(on_list))
+        ]
+        spent = [row["spent_s"] for row in given if row["spent_s"] is not None]
+        drawn = {name for name, row in on_list.items() if row["why"] == "random"}
+        at_random = [
+            RandomAnswer(row["sermon"], row["text"], row["proposal"])
+            for row in accepted
+            if row["chunk_id"] in drawn and row["proposal"] is not None
+        ]
+        adapter = self.adapters.get(self.cycle)
+        return Reviewed(
+            asked=len(on_list),
+            answered=len(answered),
+            answers=len(given),
+            changed=sum(count > 0 for count in edits),
+            unchanged=sum(count == 0 for count in edits),
+            unusable=sum(_is_opinion(row) and row["status"] != "accepted" for row in given),
+            not_counted=sum(row["status"] == "rejected" for row in new)
+            - sum(row["status"] == "rejected" for row in given),
+            word_edits=sum(edits),
+            proposal_words=sum(row["proposal_words"] or 0 for row in accepted),
+            spent_s=sum(spent),
+            timed=len(spent),
+            expected_s=sum(row["review_s"] for row in answered),
+            training_s=(adapter.manifest.get("curves") or {}).get("seconds") if adapter is not None else None,
+            warnings=reviewer_warnings(self.store, self.cycle),
+            pool=pool_error_rate(at_random, confidence=self.settings.evaluation.confidence),
+        )
+
+    def waiting(self) -> Waiting | None:
+        """What can still be asked about; None where no list was made."""
+        if not self.asked:
+            return None
+        answered = {row["chunk_id"] for row in self.answers if row["cycle"] == self.cycle and _is_opinion(row)}
+        open_rows = [row for row in self.asked if row["chunk_id"] not in answered]
+        count = Counter(row["status"] for row in open_rows)
+        return Waiting(count["flagged"], count["left"], sum(row["review_s"] for row in open_rows))
+
+    def _gain(self, cycle: int) -> CycleGain:
+        before = self.champion_at(cycle)
+        found = self.compared(self.adapters[cycle].adapter_id, before, cycle)
+        if found is None or cycle in self.on_another_test:
+            return CycleGain(cycle, None, None)
+        return CycleGain(cycle, found.value_a, None if found.missing else found.low)
+
+    def _adapter_id(self, cycle: int) -> str | None:
+        return self.adapters[cycle].adapter_id if cycle in self.adapters else None
+
+    @cached_property
+    def _mark(self) -> str:
+        """What the signatures call the church test as it was measured last."""
+        marks = [_mark_of(row) for row in self.numbers if row["set"] == CHURCH and row["value"] is not None]
+        return marks[-1] if marks else ""
+
+    def _same_test(self, row: Mapping[str, Any]) -> bool:
+        return row["set"] == CHURCH and _mark_of(row) == self._mark
+
+    def _row(self, set_: str, adapter_id: str | None, cycle: int) -> dict[str, Any] | None:
+        """The last score of a recogniser up to a cycle, on the church test of today."""
+        found = [
+            row
+            for row in self.numbers
+            if (row["set"], row["adapter_id"]) == (set_, adapter_id) and row["cycle"] <= cycle
+            if set_ != CHURCH or self._same_test(row)
+        ]
+        return found[-1] if found else None
+
+    def _wer(self, set_: str, adapter_id: str | None, cycle: int) -> Interval | None:
+        row = self._row(set_, adapter_id, cycle)
+        if row is None:
+            return None
+        confidence = self.settings.evaluation.confidence
+        return Interval(row["value"], row["ci_low"], row["ci_high"], row["n"], "", confidence, row["reason"] or "")
+
+    @cached_property
+    def _scores(self) -> dict[tuple[int, str | None], dict[str, tuple[str, str, Counts]]]:
+        """Of each evaluation and recogniser: (reference, sermon, counts) of every scored text."""
+        found: dict[tuple[int, str | None], dict[str, tuple[str, str, Counts]]] = defaultdict(dict)
+        for row in self.texts:
+            scored = (row["reference"], row["group_id"], Counts(row["errors"], row["words"]))
+            found[row["cycle"], row["adapter_id"]][row["row_id"]] = scored
+        return dict(found)
+
+    def _scores_of(self, adapter_id: str | None, cycle: int) -> dict[str, tuple[str, str, Counts]] | None:
+        """As it was measured in that cycle, else in the last one before."""
+        there = [number for number, name in self._scores if name == adapter_id and number <= cycle]
+        return self._scores[max(there), adapter_id] if there else None
+
+
+def read_cycle(store: MetadataStore, settings: Settings, cycle: int) -> CycleFacts:
+    """All that the tables say up to this cycle."""
+    number = {"cycle": cycle}
+    return CycleFacts(
+        store=store,
+        settings=settings,
+        cycle=cycle,
+        numbers=[row for row in store.query(_NUMBERS).to_pylist() if row["cycle"] <= cycle],
+        texts=[row for row in store.query(_TEXTS).to_pylist() if row["cycle"] <= cycle],
+        decisions={row["cycle"]: row for row in store.query(_DECISIONS).to_pylist() if row["cycle"] <= cycle},
+        asked=store.query(_ASKED, number).to_pylist(),
+        answers=store.query(_ANSWERS, number).to_pylist(),
+    )
+
+
+def loop_convergence(store: MetadataStore, settings: Settings, cycle: int) -> Convergence:
+    """Whether the loop still pays after this cycle: for who proposes the next one."""
+    return read_cycle(store, settings, cycle).convergence
+
+
+def reviewer_warnings(store: MetadataStore, cycle: int) -> tuple[str, ...]:
+    """What was noticed about reviewers, in words with their names."""
+    output = current_output(store.home, part_owner("cycle", str(cycle)), "corrections")
+    listed = output.facts.get("reviewers", []) if output is not None else []
+    return tuple(f"{each['name'] or 'a reviewer'}: {each['warning']}" for each in listed if each.get("warning"))
+
+
+def _mark_of(row: Mapping[str, Any]) -> str:
+    found = _MARK.search(row["signature"])
+    return found[1] if found else ""
+
+
+def _is_opinion(row: Mapping[str, Any]) -> bool:
+    """Whether it is the answer that counts for its chunk."""
+    return row["status"] == "accepted" or (row["status"] == "rejected" and row["gate"] in OPINIONS)
+
+
+def _answer_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """By which an answer is known again. Not by its time: where a tool tells none, it is that of the file."""
+    return tuple(row[name] for name in ("chunk_id", "tool", "annotation_id", "reviewer", "text", "verdict"))
+
+
+def _by_sermon(scored: Iterable[tuple[str, str, Counts]]) -> dict[str, Counts]:
+    errors: Counter[str] = Counter()
+    words: Counter[str] = Counter()
+    for _, sermon, counts in scored:
+        errors[sermon] += counts.errors
+        words[sermon] += counts.words
+    return {sermon: Counts(errors[sermon], words[sermon]) for sermon in words}

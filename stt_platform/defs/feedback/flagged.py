@@ -1,0 +1,318 @@
+"""Which segments people are asked about in a cycle: the asset `flagged_segments`."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from stt_platform.defs.corpus import corpus_stage
+from stt_platform.defs.cycles import CYCLES
+from stt_platform.defs.feedback.candidates import (
+    Pool,
+    live_digests,
+    live_folder,
+    live_hearings,
+    read_pool,
+    speaker_of,
+    with_live,
+)
+from stt_platform.defs.glossary.reading import glossary_at, glossary_digest, glossary_file
+from stt_platform.defs.platform import Platform
+from stt_platform.defs.shown import picture, table
+from stt_platform.defs.work import Work
+from stt_platform.feedback.confidence import ConfidenceModel, Expectation, fit_confidence
+from stt_platform.feedback.live_places import LiveHearing, Unplaced
+from stt_platform.feedback.pictures import confidence_picture
+from stt_platform.feedback.review_time import ReviewTime
+from stt_platform.feedback.selection import (
+    EXCLUDED,
+    FLAGGED,
+    LEFT,
+    RANDOM,
+    Flagged,
+    SelectionOptions,
+    choose_segments,
+    pool_error_rate,
+    review_order,
+)
+from stt_platform.feedback.tasks import ReviewTask
+from stt_platform.glossary.terms import Glossary
+from stt_platform.settings import FeedbackSettings, PlatformError, Settings
+from stt_platform.store.choices import training_view
+from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.review_lists import hand_out_review, review_folder
+from stt_platform.store.stages import StageOutput, StageResult
+
+TASKS, PICTURE = "tasks.json", "confidence.png"
+ONLY_TRAIN = "only_train_sermons"
+
+_MOST_QUOTED = 60
+_FIRST = """
+select rank, why, sermon, round(duration_s, 1) as seconds, text, reason, round(confidence, 2) as confidence,
+    round(expected_errors, 1) as "expected errors" from flagged_segments
+where cycle = $cycle and status = 'flagged' order by rank limit 20
+"""
+_OTHERS = """
+select distinct flagged.sermon from flagged_segments as flagged left join splits on splits.sermon = flagged.sermon
+where flagged.cycle = $cycle and flagged.status = 'flagged' and coalesce(splits.split, '') <> 'train' order by 1
+"""
+_NOT_ASKED = """
+select status, regexp_replace(regexp_replace(reason, '^[0-9]{4}-[0-9]{2}-[0-9]{2}--[^ ]+ is', 'its sermon is'), '[0-9.]+', '…', 'g')
+    as "why not", count(*) as segments, any_value(coalesce(chunk_id, place)) as "for example"
+from flagged_segments where cycle = $cycle and status <> 'flagged' group by 1, 2 order by 3 desc, 2 limit 20
+"""
+
+
+def _chosen(settings: Settings) -> dict[str, Any]:
+    return settings.feedback.model_dump(exclude={"least_gain", "vain_cycles"})
+
+
+def _read(store: MetadataStore, settings: Settings, cycle: str) -> Pool:
+    return read_pool(store, training_view(store.home, settings.training_view).view, int(cycle))
+
+
+def _parameters(home: Path, settings: Settings, cycle: str) -> Mapping[str, Any]:
+    return {
+        "cycle": cycle,
+        "chosen": _chosen(settings),
+        "view": training_view(home, settings.training_view).view,
+        "pool": _read(MetadataStore(home), settings, cycle).digest,
+        "live": live_digests(home),
+        "glossary": glossary_digest(settings),
+        "confidence": settings.evaluation.confidence,
+    }
+
+
+def _hand_out(home: Path, output: StageOutput) -> None:
+    tasks = json.loads((output.folder / TASKS).read_text(encoding="utf-8"))
+    hand_out_review(home, output.facts["cycle"], [ReviewTask(**task) for task in tasks])
+
+
+def check_list(platform: Platform, output: StageOutput | None) -> Iterator[dg.AssetCheckResult]:
+    """Whether all that is asked about teaches, as the split is now."""
+    if output is None:
+        return
+    others = platform.store.query(_OTHERS, {"cycle": output.facts["cycle"]})["sermon"].to_pylist()
+    yield dg.AssetCheckResult(
+        check_name=ONLY_TRAIN,
+        passed=not others,
+        metadata={"sermons that do not teach": len(others), "first": ", ".join(others[:5]) or "–"},
+    )
+
+
+def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
+    cycle = {"cycle": output.facts["cycle"]}
+    return {
+        **{name: value for name, value in output.facts.items() if name != "cycle" and value is not None},
+        "the first of the list": table(platform.store.query(_FIRST, cycle).to_pylist()),
+        "what is not asked about": table(platform.store.query(_NOT_ASKED, cycle).to_pylist()),
+        "picture": picture(output.folder / PICTURE, "how sure the texts are, and how far that may be believed"),
+        "lists and sound for reviewers": dg.MetadataValue.path(str(review_folder(platform.home, cycle["cycle"]))),
+        "put what the live machine heard into": dg.MetadataValue.path(str(live_folder(platform.home))),
+    }
+
+
+@corpus_stage(
+    version="1",
+    group="feedback",
+    kinds={"table"},
+    after=("transcript", "consensus", "sermon_split", "references"),
+    tables=("flagged_segments",),
+    parameters=_parameters,
+    parts=CYCLES,
+    metadata=_metadata,
+    check_specs=(
+        (
+            ONLY_TRAIN,
+            "Every segment of the list is of a sermon that teaches: none of those that examine is shown.",
+            True,
+        ),
+    ),
+    checks=check_list,
+    hand_out=_hand_out,
+)
+def flagged_segments(work: Work) -> StageResult:
+    """Which segments people are asked about in this cycle: those where an hour of listening corrects most.
+
+    Ranked by the word errors that are expected for each second of reviewing; no sermon and no speaker fills the list, names
+    and terms nobody has corrected yet come first, and a share is drawn at random, which shows how good all texts are and
+    how far the confidence may be believed. Left out, with the reason: what is no speech, what may not teach, sermons that
+    examine, what is answered already. JSONL of the live machine in `STT_HOME/live` counts too, where we have its recording.
+    The list lies in `STT_HOME/review/cycle-<n>`; put the answers into `STT_HOME/corrections`.
+    """
+    pool = _read(work.store, work.settings, work.part)
+    chosen = work.settings.feedback
+    told, live, unplaced = live_hearings(work.store)
+    glossary = _glossary(work)
+    model = fit_confidence(pool.answered_transcripts(), fewest=chosen.fewest_answers, seed=chosen.seed)
+    found = _expected(pool, model, live)
+    options = _options(pool, chosen, model, int(work.part))
+    rows = choose_segments(
+        pool.candidates({name: each.errors for name, each in found.items()}, pool.terms(glossary)),
+        options,
+        corrected_terms=pool.corrected_terms(glossary),
+    )
+    table_rows = _Rows(int(work.part), pool, found, live).of(rows, unplaced)
+    tasks = [asdict(_task(row)) for row in table_rows if row["status"] == FLAGGED]
+    (work.folder / TASKS).write_text(json.dumps(tasks, ensure_ascii=False), encoding="utf-8")
+    _draw(work.folder, rows, found, model)
+    count = Counter(row.status for row in rows)
+    errors = sum(row.expected_errors for row in rows if row.status == FLAGGED)
+    return StageResult(
+        facts={
+            "cycle": int(work.part),
+            "asked about": count[FLAGGED],
+            "drawn at random": sum(row.kind == RANDOM for row in rows),
+            "minutes of reviewing": round(sum(row.review_s for row in rows if row.status == FLAGGED) / 60, 1),
+            "word errors expected in them": _rounded(errors) if model.kind == "fitted" else None,
+            "left for later cycles": count[LEFT],
+            "excluded": count[EXCLUDED],
+            "live segments": told,
+            "live segments that cannot be reviewed": len(unplaced),
+            "confidence": model.reason,
+            "AUROC": _rounded(model.auroc),
+            "calibration error": _rounded(model.calibration_error),
+            "WER of all texts, by those drawn at random": _pool_wer(pool, work.settings),
+        },
+        tables={"flagged_segments": table_rows},
+    )
+
+
+def _glossary(work: Work) -> Glossary | None:
+    try:
+        return glossary_at(glossary_file(work.settings))
+    except PlatformError as error:
+        # A glossary that cannot be read keeps nobody from reviewing.
+        work.log(f"terms are not preferred: {error}")
+        return None
+
+
+def _options(pool: Pool, chosen: FeedbackSettings, model: ConfidenceModel, cycle: int) -> SelectionOptions:
+    return SelectionOptions(
+        share=chosen.share,
+        most_review_s=60 * chosen.review_minutes or None,
+        random_share=chosen.random_share,
+        quota=chosen.quota,
+        term_bonus=chosen.term_bonus,
+        review_time=pool.review_time(ReviewTime(chosen.review_factor, chosen.review_fixed_s)),
+        seed=chosen.seed + cycle,
+        counted=model.kind == "fitted",
+    )
+
+
+def _expected(pool: Pool, model: ConfidenceModel, live: Mapping[str, LiveHearing]) -> dict[str, Expectation]:
+    """What is expected of each transcript, where either recogniser was in doubt."""
+    names = list(pool.features)
+    features = [with_live(pool.features[name], live.get(name)) for name in names]
+    return dict(zip(names, model.expect(features), strict=True))
+
+
+class _Rows:
+    """The rows of the table."""
+
+    def __init__(
+        self, cycle: int, pool: Pool, expected: Mapping[str, Expectation], live: Mapping[str, LiveHearing]
+    ) -> None:
+        self._cycle, self._pool, self._expected, self._live = cycle, pool, expected, live
+        self._chunks = {row["chunk_id"]: row for row in pool.chunks}
+
+    def of(self, chosen: Sequence[Flagged], unplaced: Sequence[Unplaced]) -> list[dict[str, Any]]:
+        """The flagged in the order of asking, then all others, then what was live and belongs to no chunk."""
+        flagged = [self._asked(rank, row) for rank, row in enumerate(review_order(chosen), start=1)]
+        others = [self._row(row) for row in chosen if row.status != FLAGGED]
+        return [*flagged, *others, *map(self._unplaced, unplaced)]
+
+    def _row(self, row: Flagged) -> dict[str, Any]:
+        common = {
+            "cycle": self._cycle,
+            "chunk_id": row.chunk_id,
+            "sermon": row.sermon,
+            "speaker": speaker_of(self._chunks[row.chunk_id]),
+            "status": row.status,
+            "reason": row.reason,
+        }
+        if row.status == EXCLUDED:
+            return common
+        # Before anything was learned the expectation only ranks, and is no number to show.
+        wrong = self._expected[row.chunk_id].wrong_probability
+        return common | {
+            "duration_s": self._pool.duration_s(row.chunk_id),
+            "confidence": None if wrong is None else 1 - wrong,
+            "expected_errors": None if wrong is None else row.expected_errors,
+            "review_s": row.review_s,
+        }
+
+    def _asked(self, rank: int, row: Flagged) -> dict[str, Any]:
+        chunk = self._chunks[row.chunk_id]
+        own, live = self._pool.features[row.chunk_id], self._live.get(row.chunk_id)
+        features = with_live(own, live)
+        doubted = features != own and row.kind != RANDOM
+        why = "random" if row.kind == RANDOM else "live" if doubted else "rare term" if row.new_terms else "ranked"
+        return self._row(row) | {
+            "rank": rank,
+            "why": why,
+            "reason": f"{row.reason}; {_doubt(live)}" if doubted else row.reason,
+            "text": chunk["text"],
+            "system": chunk["system"],
+            "path": chunk["path"],
+            "features": asdict(features),
+        }
+
+    def _unplaced(self, found: Unplaced) -> dict[str, Any]:
+        where = ", ".join(filter(None, (found.segment.source, found.segment.place)))
+        told = {"cycle": self._cycle, "place": where, "sermon": found.sermon, "speaker": ""}
+        return told | {"status": EXCLUDED, "reason": found.reason}
+
+
+def _doubt(live: LiveHearing) -> str:
+    quoted = live.text if len(live.text) <= _MOST_QUOTED else f"{live.text[:_MOST_QUOTED]}…"
+    return f"the live machine was sure to {100 * live.confidence:.0f} % of “{quoted}”"
+
+
+def _task(row: Mapping[str, Any]) -> ReviewTask:
+    return ReviewTask(
+        chunk_id=row["chunk_id"],
+        sermon=row["sermon"],
+        audio=row["path"],
+        duration_s=row["duration_s"],
+        proposal=row["text"],
+        system=row["system"],
+        confidence=row["confidence"],
+        why=row["reason"],
+        speaker=row["speaker"],
+        cycle=row["cycle"],
+    )
+
+
+def _draw(folder: Path, rows: Sequence[Flagged], found: Mapping[str, Expectation], model: ConfidenceModel) -> None:
+    learned = model.kind == "fitted"
+
+    def value(row: Flagged) -> float:
+        each = found[row.chunk_id]
+        return 1 - each.wrong_probability if learned else each.error_rate
+
+    drawn = confidence_picture(
+        [value(row) for row in rows if row.status == FLAGGED],
+        [value(row) for row in rows if row.status == LEFT],
+        model.reliability,
+        title="chance that every word is right" if learned else "guessed share of wrong words, for ranking only",
+        reason=model.reason,
+    )
+    (folder / PICTURE).write_bytes(drawn)
+
+
+def _pool_wer(pool: Pool, settings: Settings) -> str | None:
+    found = pool_error_rate(pool.random_answers(), confidence=settings.evaluation.confidence)
+    if found.value is None:
+        return None
+    if found.low is None or found.high is None:
+        return f"{100 * found.value:.1f} %, {found.reason}"
+    return f"{100 * found.value:.1f} % ({100 * found.low:.1f} to {100 * found.high:.1f} %), {found.n} sermons"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
