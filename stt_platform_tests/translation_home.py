@@ -118,6 +118,7 @@ def add_adapter(home: Path, *, part: str = "A") -> Adapter:
     network = AutoModelForCausalLM.from_pretrained(home / "models" / BASE)
     config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
     adapted = get_peft_model(network, config)
+    adapted.peft_config["default"].base_model_name_or_path = BASE
     found = _written(home, "translategemma", BASE, lambda folder: save_lora(adapted, folder))
     record_made(home, "translategemma_adapter", part, found.adapter_id)
     return read_adapter(home, found.adapter_id)

