@@ -1,4 +1,4 @@
-"""The web application of the platform's own pages: sermons with their sound, verse pairs, glossary, evaluations.
+"""The web application of the platform's own pages: sermons with sound, verse pairs, glossary, evaluations, trainings.
 
 It only reads, it answers this machine only, and nothing from an address becomes a path unchecked.
 """
@@ -43,6 +43,7 @@ from stt_platform.listening.sermon_data import (
     sermon_exists,
     sound_of,
 )
+from stt_platform.listening.training_data import training_overview
 from stt_platform.store.names import is_sermon_key
 
 _STATIC = Path(__file__).parent / "static"
@@ -176,6 +177,12 @@ def create_app(home: Path) -> Starlette:
     def evaluation(request: Request) -> Response:
         return JSONResponse(evaluation_overview(home), headers=_ASKED_AGAIN)
 
+    def training_page(request: Request) -> Response:
+        return _page("training.html")
+
+    def training(request: Request) -> Response:
+        return JSONResponse(training_overview(home), headers=_ASKED_AGAIN)
+
     return Starlette(
         routes=[
             Route("/", list_page),
@@ -193,6 +200,8 @@ def create_app(home: Path) -> Starlette:
             Route("/evaluation", evaluation_page),
             Route("/evaluation/{name}", report),
             Route("/api/evaluation", evaluation),
+            Route("/training", training_page),
+            Route("/api/training", training),
             Route("/audio/{sermon}", audio),
             Route("/spectrogram/{sermon}.png", window),
             Route("/overview/{sermon}.png", overview),
