@@ -15,6 +15,7 @@ from stt_platform.store.adapters import record_made
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import StageResult, build_stage
+from stt_platform.training.adapter_files import Base, Provenance, write_adapter
 
 PAUSE_S = 3.0
 
@@ -111,21 +112,18 @@ def _stages(
 
 def make_adapter(home: Path, folder: Path, *, cycle: str, sermons: list[str]) -> str:
     """An adapter of a cycle: the model in a folder, but it writes "this" for "the"; returns its id."""
-    adapter_id = f"{int(cycle):02x}" * 16
-    target = home / "adapters" / adapter_id
-    shutil.copytree(folder, target / "serving")
-    path = target / "serving" / "tokenizer.json"
-    tokenizer = json.loads(path.read_text(encoding="utf-8"))
-    vocabulary = tokenizer["model"]["vocab"]
-    vocabulary["Ġthe"], vocabulary["Ġthis"] = vocabulary["Ġthis"], vocabulary["Ġthe"]
-    path.write_text(json.dumps(tokenizer), encoding="utf-8")
-    manifest = {
-        "kind": "whisper",
-        "base_model": "whisper-tiny.en",
-        "base_revision": "1",
-        "dataset_sha256": "0" * 64,
-        "sermons": sermons,
-    }
-    (target / "adapter.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+    def fill(target: Path) -> None:
+        shutil.copytree(folder, target / "serving")
+        path = target / "serving" / "tokenizer.json"
+        tokenizer = json.loads(path.read_text(encoding="utf-8"))
+        vocabulary = tokenizer["model"]["vocab"]
+        vocabulary["Ġthe"], vocabulary["Ġthis"] = vocabulary["Ġthis"], vocabulary["Ġthe"]
+        path.write_text(json.dumps(tokenizer), encoding="utf-8")
+
+    base = Base("whisper-tiny.en", "1", "0" * 64)
+    curves = {"steps": [], "evaluations": []}
+    provenance = Provenance("whisper", base, cycle * 64, {}, "0", curves, sermons=tuple(sermons))
+    adapter_id = write_adapter(home / "adapters", provenance, fill).adapter_id
     record_made(home, "whisper_adapter", cycle, adapter_id)
     return adapter_id

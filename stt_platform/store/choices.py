@@ -1,6 +1,7 @@
 """Choices that flow back from a measurement: recorded settings, and no edges of the lineage."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,42 @@ def record_label_policy(home: Path, policy: str | None, why: str) -> None:
     _record(home, "label_policy", {"policy": policy, "why": why} if policy else None)
 
 
+@dataclass(frozen=True)
+class Champion:
+    """The adapter that serves, or None where the base model does, and why."""
+
+    adapter_id: str | None
+    why: str
+
+
+def speech_champion(home: Path) -> Champion:
+    """The recogniser's adapter that transcribes today, as it was decided last.
+
+    Raises `PlatformError` naming the file when what is recorded there is no adapter's id.
+    """
+    path = _choice(home, "speech_champion")
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        return Champion(_adapter_id(recorded["adapter_id"]), str(recorded["why"]))
+    except FileNotFoundError:
+        return Champion(None, "no adapter has been promoted yet")
+    except (ValueError, TypeError, KeyError) as error:
+        raise PlatformError(
+            f"{path} does not name an adapter ({error}): correct it, or delete it, and the base model transcribes"
+        ) from error
+
+
+def record_speech_champion(home: Path, champion: Champion) -> None:
+    """Let this adapter transcribe from now on."""
+    _record(home, "speech_champion", {"adapter_id": _adapter_id(champion.adapter_id), "why": champion.why})
+
+
+def _adapter_id(found: str | None) -> str | None:
+    if found is not None and not re.fullmatch(r"[0-9a-f]{8,64}", found):
+        raise ValueError(f"{found!r} is no adapter's id")
+    return found
+
+
 def _recorded(home: Path, name: str, what: str, allowed: Collection[str]) -> tuple[str, str] | None:
     path = _choice(home, name)
     try:
@@ -92,7 +129,7 @@ def _recorded(home: Path, name: str, what: str, allowed: Collection[str]) -> tup
         ) from error
 
 
-def _record(home: Path, name: str, content: Mapping[str, str] | None) -> None:
+def _record(home: Path, name: str, content: Mapping[str, str | None] | None) -> None:
     path = _choice(home, name)
     if content is None:
         path.unlink(missing_ok=True)

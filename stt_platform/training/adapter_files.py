@@ -54,6 +54,7 @@ class Provenance:
         code_version: of the platform.
         curves: what was seen while it learnt: "steps" and "evaluations" as `loop.Trained` has them, each as a dict.
         summary: a sentence or two for the model card: what it learnt from, what it is better at.
+        sermons: that it learnt from; none of them may examine it.
     """
 
     kind: str
@@ -63,6 +64,7 @@ class Provenance:
     code_version: str
     curves: Mapping[str, Any]
     summary: str = ""
+    sermons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ def read_adapter(folder: Path) -> AdapterFiles:
         seal = manifest.pop("manifest_sha256")
         base = Base(manifest["base_model"], manifest["base_revision"], manifest["base_sha256"])
         names = ("dataset_sha256", "parameters", "code_version", "curves", "summary")
-        provenance = Provenance(manifest["kind"], base, *(manifest[name] for name in names))
+        sermons = tuple(manifest["sermons"])
+        provenance = Provenance(manifest["kind"], base, *(manifest[name] for name in names), sermons)
         rest = [manifest[name] for name in ("environment", "created_at", "files")]
         found = AdapterFiles(manifest["adapter_id"], folder, provenance, *rest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

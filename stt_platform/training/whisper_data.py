@@ -57,6 +57,7 @@ class WhisperExample:
             whole set, the model unlearns them.
         recording: what it was cut from; only examples of one recording are joined.
         weak: its text may be wrong: it is learned in the first epoch only, and before the others.
+        confidence: how sure the base model was of what it heard, the more the easier; None where that is not known.
     """
 
     example_id: str
@@ -66,6 +67,7 @@ class WhisperExample:
     segments: tuple[Segment, ...] = ()
     recording: str = ""
     weak: bool = False
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -226,13 +228,31 @@ class WhisperSet:
             torch.tensor([list(target.write) + [IGNORED] * (longest - len(target.write)) for target in targets]),
         )
 
-    def epoch(self, number: int, batch_size: int, seed: int) -> list[list[int]]:
-        """The examples of an epoch in batches, in an order of its own; those of one batch have texts of similar length."""
+    def epoch(self, number: int, batch_size: int, seed: int, *, easy_first: bool = False) -> list[list[int]]:
+        """The examples of an epoch in batches, in an order of its own; those of one batch have texts of similar length.
+
+        Args:
+            easy_first: whether the first epoch goes from what the base model was sure of to what it was not; what it was
+                not asked about stands in the middle.
+        """
         rng = np.random.default_rng([seed, number])
         weak = [index for index, example in enumerate(self.examples) if example.weak]
         others = [index for index, example in enumerate(self.examples) if not example.weak]
         parts = (weak, others) if number == 0 else (others,)
+        if easy_first and number == 0:
+            return [batch for part in parts for batch in self._from_easy_to_hard(part, batch_size)]
         return [batch for part in parts for batch in self._batches(rng.permutation(part), batch_size, rng)]
+
+    def _from_easy_to_hard(self, part: Sequence[int], batch_size: int) -> list[list[int]]:
+        known = [found for index in part if (found := self.examples[index].confidence) is not None]
+        middle = float(np.median(known)) if known else 0.0
+
+        def difficulty(index: int) -> tuple[float, int]:
+            found = self.examples[index].confidence
+            return (-(middle if found is None else found), index)
+
+        order = sorted(part, key=difficulty)
+        return [order[k : k + batch_size] for k in range(0, len(order), batch_size)]
 
     def _batches(self, order: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[list[int]]:
         pool = _POOL_BATCHES * batch_size
@@ -380,7 +400,9 @@ def _packed(examples: Iterable[WhisperExample], options: WhisperSetOptions) -> I
 
 def _fit(examples: Sequence[WhisperExample], gap_s: float) -> bool:
     seconds = sum(len(example.audio) for example in examples) / SAMPLE_RATE_HZ + gap_s * (len(examples) - 1)
-    return len({(example.recording, example.weak) for example in examples}) == 1 and seconds <= WINDOW_S
+    # With one that has no times, a joined one would have none, and timestamps would be unlearned.
+    alike = {(example.recording, example.weak, bool(example.segments)) for example in examples}
+    return len(alike) == 1 and seconds <= WINDOW_S
 
 
 def _joined(examples: Sequence[WhisperExample], gap_s: float) -> WhisperExample:
@@ -398,8 +420,13 @@ def _joined(examples: Sequence[WhisperExample], gap_s: float) -> WhisperExample:
         example_id="+".join(example.example_id for example in examples),
         audio=np.concatenate(pieces[:-1]),
         text=" ".join(example.text.strip() for example in examples),
-        segments=tuple(segments) if all(example.segments for example in examples) else (),
+        segments=tuple(segments),
+        confidence=_mean([example.confidence for example in examples if example.confidence is not None]),
     )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 def _log_mel(samples: np.ndarray, feature_extractor: Any) -> np.ndarray:

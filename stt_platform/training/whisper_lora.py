@@ -46,6 +46,7 @@ class WhisperLoraOptions:
         spec_augment: what is blanked out of the examples; None for nothing.
         eval_batch: examples at once when measuring.
         max_new_tokens: most tokens of a transcript.
+        easy_first: whether the first epoch goes from easy to hard, by the base model's own confidence.
         seed: of the first weights, and of the order of the examples.
 
     Raises:
@@ -61,6 +62,7 @@ class WhisperLoraOptions:
     spec_augment: SpecAugment | None = field(default_factory=SpecAugment)
     eval_batch: int = 16
     max_new_tokens: int = 225
+    easy_first: bool = False
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -180,7 +182,8 @@ class WhisperLoraTask:
 
     def epoch(self, number: int) -> list[list[int]]:
         """The micro-batches of an epoch, each the indices of its examples."""
-        return self._train.epoch(number, self.options.micro_batch, self.options.seed)
+        chosen = self.options
+        return self._train.epoch(number, chosen.micro_batch, chosen.seed, easy_first=chosen.easy_first)
 
     def loss(self, indices: Sequence[int], draw: int = 0) -> tuple[torch.Tensor, int]:
         """The sum of the losses of all target tokens of these examples, and their number.

@@ -17,9 +17,10 @@ import soundfile as sf
 from stt_platform.definitions import defs
 from stt_platform.defs.corpus import CORPUS_STAGES, corpus_plan, run_corpus_stage
 from stt_platform.defs.evaluation import views
-from stt_platform.defs.evaluation.hearing import Heard, SpeechSystem, Stretch
+from stt_platform.defs.evaluation.hearing import Heard, Stretch
 from stt_platform.defs.evaluation.references import collect_references
 from stt_platform.defs.platform import Platform
+from stt_platform.defs.recognisers import SpeechSystem
 from stt_platform.defs.sermons.fingerprint import over_all_fingerprint
 from stt_platform.defs.work import Work
 from stt_platform.evaluation.church_english import normalise_church_english

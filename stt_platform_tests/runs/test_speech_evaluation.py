@@ -19,8 +19,9 @@ from stt_platform.definitions import defs
 from stt_platform.defs.corpus import corpus_plan
 from stt_platform.defs.cycles import cycle_partitions, with_cycle
 from stt_platform.defs.evaluation.church_test import church_test_file, frozen_church_test
-from stt_platform.defs.evaluation.hearing import Stretch, base_system, hear
+from stt_platform.defs.evaluation.hearing import Stretch, hear
 from stt_platform.defs.evaluation.references import collect_references
+from stt_platform.defs.recognisers import base_system
 from stt_platform.defs.sermons.split import frozen_splits
 from stt_platform.defs.work import Work
 from stt_platform.settings import PlatformError, load_settings
@@ -301,10 +302,10 @@ def test_the_command_takes_the_newest_cycle_and_does_nothing_twice(home: Path) -
     with dg.DagsterInstance.ephemeral() as instance:
         assert run_corpus(home, load_settings(home), instance, console, through=[STAGE]) == 0
         assert instance.get_dynamic_partitions(cycle_partitions.name) == ["0"]
-        assert run_corpus(home, load_settings(home), instance, console, through=[STAGE], cycle=1) == 0
+        assert run_corpus(home, load_settings(home), instance, console, through=[STAGE], parts={"cycle": 1}) == 0
         assert sorted(instance.get_dynamic_partitions(cycle_partitions.name)) == ["0", "1"]
         with pytest.raises(click.ClickException, match="glossary is not made for each cycle"):
-            run_corpus(home, load_settings(home), instance, console, through=["glossary"], cycle=1)
+            run_corpus(home, load_settings(home), instance, console, through=["glossary"], parts={"cycle": 1})
     assert console.export_text().count("Nothing to do: speech_evaluation is up to date.") == 2
 
 

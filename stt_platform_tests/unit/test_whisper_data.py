@@ -1,5 +1,7 @@
 """What Whisper reads and should write, and how sound becomes its numbers."""
 
+import functools
+import operator
 from dataclasses import replace
 from pathlib import Path
 
@@ -247,6 +249,19 @@ def test_an_epoch_has_every_example_once_in_an_order_of_its_own(tokenizer, extra
     # Those of a batch are alike in length.
     lengths = [[len(found.targets[index].read) for index in batch] for batch in first]
     assert max(max(batch) - min(batch) for batch in lengths) <= 2
+
+
+def test_easy_examples_come_first_in_the_first_epoch_where_that_is_wanted(tokenizer, extractor) -> None:
+    confidences = (-0.9, None, -0.1, -0.5, None, -0.3, -0.7)
+    examples = [
+        replace(e, confidence=c) for e, c in zip(sounds(list("abcdefg"), seconds=0.1), confidences, strict=True)
+    ]
+    found = prepared(examples, tokenizer, extractor)
+    first, second = (found.epoch(number, 2, 1, easy_first=True) for number in (0, 1))
+    # What has no confidence stands where the middle is.
+    assert first == [[2, 5], [1, 3], [4, 6], [0]]
+    assert sorted(functools.reduce(operator.iadd, second, [])) == list(range(7))
+    assert second == found.epoch(1, 2, 1)
 
 
 def test_weak_examples_are_learned_first_and_once(tokenizer, extractor) -> None:

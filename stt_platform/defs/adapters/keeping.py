@@ -1,7 +1,7 @@
 """What was trained becomes an adapter on disk, whole and with all that says where it comes from."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ def keep_adapter(
     parameters: Mapping[str, Any],
     trained: Trained,
     summary: str,
+    sermons: Sequence[str] = (),
     fill: Callable[[Path], None],
 ) -> AdapterFiles:
     """Write `STT_HOME/adapters/<id>` and say that this asset (of this partition) made it.
@@ -39,6 +40,7 @@ def keep_adapter(
         code_version=version("stt-platform"),
         curves=curves_of(trained),
         summary=summary,
+        sermons=tuple(sermons),
     )
     try:
         adapter = write_adapter(work.store.home / "adapters", provenance, fill)

@@ -41,15 +41,18 @@ def run_training(work: Work, task: Task, options: LoopOptions, *, device: str) -
     try:
         with interrupts_noticed() as told_to_stop, _memory_watched(work, device):
             trained = train(task, options, checkpoints, progress=teller.tell, should_stop=told_to_stop)
-    except (TrainingFailed, CheckpointNotSaved) as error:
-        raise PlatformError(str(error)) from error
+    except BaseException as error:
+        teller.end("failed")
+        if isinstance(error, TrainingFailed | CheckpointNotSaved):
+            raise PlatformError(str(error)) from error
+        raise
     for note in trained.notes:
         work.log(note)
+    teller.finish(trained)
     if trained.status == INTERRUPTED:
         done = trained.steps[-1].step if trained.steps else 0
         work.log(f"cancelled after step {done}: it is saved, and the next run goes on from there")
         raise cancelled()
-    teller.finish(trained)
     return trained
 
 
@@ -107,6 +110,9 @@ class _Teller:
     def finish(self, trained: Trained) -> None:
         self._steps = list(trained.steps)
         self._write(trained.status)
+
+    def end(self, status: str) -> None:
+        self._write(status)
 
     def _write(self, status: str) -> None:
         state = {

@@ -29,6 +29,7 @@ from stt_platform.training.whisper_data import (
     SpecAugment,
     WhisperExample,
     WhisperSet,
+    WhisperSetOptions,
     prepare,
 )
 from stt_platform.training.whisper_export import export_whisper
@@ -77,7 +78,7 @@ def whisper_adapter(work: Work) -> StageResult:
         planned = _plan(work, base, chosen)
         work.say("loading the model and the sound")
         checkpoint = load_whisper(base, device=chosen.device, base=chosen.base)
-        teaches = _prepared(work, folder / "train", checkpoint, Path(features))
+        teaches = _prepared(work, folder / "train", checkpoint, Path(features), packed_share=chosen.packed_share)
         watching = (folder / "dev" / METADATA).exists()
         watched = _prepared(work, folder / "dev", checkpoint, Path(features)) if watching else None
         task = _task(chosen, planned, checkpoint, teaches, watched, entry.name, entry.pinned_revision)
@@ -99,6 +100,7 @@ def whisper_adapter(work: Work) -> StageResult:
             parameters={**task.parameters(), **asdict(_loop(chosen, planned, watching))},
             trained=trained,
             summary=_summary(manifest),
+            sermons=manifest["sermons"]["train"],
             fill=fill,
         )
     clear_checkpoints(work)
@@ -139,7 +141,9 @@ def _plan(work: Work, base: Path, chosen: SpeechTrainingSettings) -> Planned:
     return plan_training(work, model_shape(config), shape, device=chosen.device, effective=chosen.effective_batch)
 
 
-def _prepared(work: Work, folder: Path, checkpoint: WhisperCheckpoint, features: Path) -> WhisperSet:
+def _prepared(
+    work: Work, folder: Path, checkpoint: WhisperCheckpoint, features: Path, *, packed_share: float = 0.0
+) -> WhisperSet:
     rows = list(_read(folder))
     try:
         return prepare(
@@ -147,6 +151,7 @@ def _prepared(work: Work, folder: Path, checkpoint: WhisperCheckpoint, features:
             checkpoint.tokenizer,
             checkpoint.feature_extractor,
             checkpoint.tokens,
+            WhisperSetOptions(packed_share=packed_share),
             store=features / folder.name,
             progress=lambda done: work.progress(done, len(rows), f"examples of {folder.name} heard"),
         )
@@ -167,6 +172,7 @@ def _read(folder: Path) -> Iterator[WhisperExample]:
                 segments=(Segment(*times, row["text"]),) if times else (),
                 recording=row["sermon"],
                 weak=row["weak"],
+                confidence=row["confidence"],
             )
 
 
@@ -187,6 +193,7 @@ def _task(
         micro_batch=planned.rows,
         checkpointing=chosen.checkpointing,
         spec_augment=SpecAugment() if chosen.spec_augment else None,
+        easy_first=chosen.easy_first,
         seed=chosen.seed,
     )
     return WhisperLoraTask(checkpoint, teaches, watched, options, base_name=name, base_revision=revision)

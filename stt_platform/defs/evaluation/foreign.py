@@ -7,8 +7,9 @@ import numpy as np
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.media import UnreadableMedia
 from stt_platform.audio.reading import read_stretch
-from stt_platform.defs.evaluation.hearing import Heard, SpeechSystem, Stretch
+from stt_platform.defs.evaluation.hearing import Heard, Stretch
 from stt_platform.defs.evaluation.speech_material import SpokenText
+from stt_platform.defs.recognisers import SpeechSystem
 from stt_platform.defs.work import Work
 from stt_platform.evaluation.agreement import pairwise_cer
 from stt_platform.evaluation.speech_scores import RowScore

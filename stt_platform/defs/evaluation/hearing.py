@@ -15,8 +15,8 @@ from stt_platform.audio.chunking import cut_chunks
 from stt_platform.audio.media import UnreadableMedia
 from stt_platform.audio.reading import read_stretch
 from stt_platform.audio.vad import FRAME_SAMPLES, energies_of_blocks, probabilities_of_blocks
+from stt_platform.defs.recognisers import SpeechSystem
 from stt_platform.defs.work import Work
-from stt_platform.models.registry import Model, model
 from stt_platform.settings import Settings
 from stt_platform.speech.recogniser import (
     MAX_COMPRESSION_RATIO,
@@ -28,27 +28,9 @@ from stt_platform.speech.recogniser import (
     ChunkSpan,
     FasterWhisper,
 )
-from stt_platform.store.adapters import Adapter
 from stt_platform.store.speech_hypotheses import KeptHearing, SpeechHypothesisStore, sound_key
 
 _BLOCK_SAMPLES = 512 * FRAME_SAMPLES
-
-
-@dataclass(frozen=True)
-class SpeechSystem:
-    """A recogniser that is measured.
-
-    Attributes:
-        identity: names its weights exactly, as the evaluations show it.
-        folder: with a model in CTranslate2's format.
-        adapter_id: None for a base model.
-        base: identity of the model under an adapter; of a base model its own.
-    """
-
-    identity: str
-    folder: Path
-    adapter_id: str | None
-    base: str
 
 
 @dataclass(frozen=True)
@@ -83,28 +65,6 @@ class Heard:
     no_speech_prob: float | None = None
     compression_ratio: float | None = None
     kept: bool = False
-
-
-def base_system(name: str) -> SpeechSystem:
-    """The model of that name in the registry; fetches its weights on first use."""
-    found = model(name)
-    return SpeechSystem(found.identity, found.folder_on_disk(), None, found.identity)
-
-
-def base_model_of(adapter: Adapter | None, settings: Settings) -> Model:
-    """The model beside which an adapter is measured: the one it was trained on, in the form that is served.
-
-    Where that is no recogniser of the registry, and where there is no adapter, it is the one that transcribes.
-    """
-    names = [settings.transcription.model]
-    if adapter is not None:
-        names.insert(0, adapter.base_model)
-    return next((found for name in names if (found := model(name)).kind == "faster-whisper"), model(names[-1]))
-
-
-def adapter_system(adapter: Adapter, base: str) -> SpeechSystem:
-    """An adapter as it was exported for serving, merged into its base of that identity."""
-    return SpeechSystem(adapter.identity, adapter.serving, adapter.adapter_id, base)
 
 
 def decoding_of(settings: Settings) -> dict[str, Any]:

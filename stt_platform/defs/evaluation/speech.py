@@ -19,7 +19,7 @@ from stt_platform.defs.evaluation.church_test import (
     sermons_transcribed_since,
     sermons_without_reference,
 )
-from stt_platform.defs.evaluation.hearing import adapter_system, base_model_of, base_system, decoding_of
+from stt_platform.defs.evaluation.hearing import decoding_of
 from stt_platform.defs.evaluation.speech_material import general_speech, sound_digests
 from stt_platform.defs.evaluation.speech_measuring import (
     CHURCH,
@@ -37,6 +37,7 @@ from stt_platform.defs.evaluation.speech_report import (
 from stt_platform.defs.evaluation.speech_tables import WHY_NOTHING, SpeechTables, marks_of
 from stt_platform.defs.glossary.reading import names_to_hear
 from stt_platform.defs.platform import Platform
+from stt_platform.defs.recognisers import adapter_system, base_model_of, base_system
 from stt_platform.defs.work import Work
 from stt_platform.evaluation.church_test import ChurchTest
 from stt_platform.evaluation.report import NotScored, render_report, verdict
@@ -119,7 +120,7 @@ def _wanted(check: str, found: str, wanted: str) -> dg.AssetCheckResult:
     version="1",
     group="evaluation",
     kinds={"whisper"},
-    after=("references", "sermon_split"),
+    after=("references", "sermon_split", ADAPTER),
     tables=("evaluations", "comparisons", "evaluation_rows"),
     parameters=_parameters,
     prepare=_prepare,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stt_platform.defs.evaluation.foreign import foreign_rows
-from stt_platform.defs.evaluation.hearing import SpeechSystem, hear
+from stt_platform.defs.evaluation.hearing import hear
 from stt_platform.defs.evaluation.speech_material import (
     SpokenText,
     church_rows,
@@ -14,6 +14,7 @@ from stt_platform.defs.evaluation.speech_material import (
     work_s,
 )
 from stt_platform.defs.glossary.reading import names_to_hear
+from stt_platform.defs.recognisers import SpeechSystem
 from stt_platform.defs.work import Work
 from stt_platform.evaluation.church_test import ChurchTest
 from stt_platform.evaluation.paired import NonInferiority, non_inferior

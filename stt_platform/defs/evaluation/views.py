@@ -10,10 +10,11 @@ import dagster as dg
 from stt_platform.defs.corpus import corpus_stage
 from stt_platform.defs.evaluation import views_report as report
 from stt_platform.defs.evaluation.assessment import ASSESSMENT
-from stt_platform.defs.evaluation.hearing import Heard, Stretch, base_system, decoding_of, hear
+from stt_platform.defs.evaluation.hearing import Heard, Stretch, decoding_of, hear
 from stt_platform.defs.evaluation.scoring import score_text
 from stt_platform.defs.glossary.reading import glossary_digest, names_to_hear
 from stt_platform.defs.platform import Platform
+from stt_platform.defs.recognisers import base_system
 from stt_platform.defs.work import Work
 from stt_platform.evaluation.paired import Comparison, paired_rates
 from stt_platform.evaluation.speech_measures import ERROR_RATES, signature, speech_measures

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from stt_platform.files import age_s
 from stt_platform.settings import InboxSettings
 from stt_platform.store.intake import COMPANION_SUFFIXES, INBOX_SOURCE, RECORDING_SUFFIXES, Intake, ingest
 from stt_platform.store.metadata import MetadataStore
@@ -62,7 +63,7 @@ def is_whole(path: Path, settle_s: float) -> bool:
     """
     if path.with_name(path.name + ".part").exists() or path.suffix.lower() in _UNFINISHED:
         return False
-    if time.time() - path.stat().st_mtime < settle_s:
+    if age_s(path.stat().st_mtime) < settle_s:
         return False
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

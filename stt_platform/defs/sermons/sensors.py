@@ -65,7 +65,7 @@ def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
         return dg.SkipReason(_OFF)
     known = registrations(platform.home)
     _heal_partitions(context.instance, known)
-    busy = partitions_in_progress(context.instance)
+    busy = partitions_in_progress(context.instance) & set(known)
     due = [key for key, entry in known.items() if key not in busy and _is_due(context.instance, platform, entry)]
     requests = [
         dg.RunRequest(

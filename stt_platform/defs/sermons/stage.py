@@ -70,6 +70,9 @@ class StageWork(Work):
         return f"sermons/{self.sermon}/{self.stage}/{self.key[:32]}"
 
 
+AsMade = Callable[[SermonContext, StageOutput], Mapping[str, Any]]
+
+
 @dataclass(frozen=True)
 class SermonStage:
     """A recipe with what decides whether its output is out of date."""
@@ -80,12 +83,24 @@ class SermonStage:
     tables: tuple[str, ...]
     parameters: Callable[[SermonContext], Mapping[str, Any]]
     recipe: Callable[[StageWork], StageResult]
+    as_made: AsMade | None = None
 
     def key(self, context: SermonContext, inputs: Mapping[str, StageOutput]) -> str:
         """Hash of everything that decides the output; the first stage's input is the recording itself."""
+        return self._key(context, inputs, self.parameters(context))
+
+    def will_do(self, output: StageOutput, context: SermonContext, inputs: Mapping[str, StageOutput]) -> bool:
+        """Whether an output is up to date, or as good as that until somebody asks for it."""
+        if output.serves(self.key(context, inputs)):
+            return True
+        if self.as_made is None:
+            return False
+        return output.serves(self._key(context, inputs, self.as_made(context, output)))
+
+    def _key(self, context: SermonContext, inputs: Mapping[str, StageOutput], parameters: Mapping[str, Any]) -> str:
         digests = {name: output.digest for name, output in inputs.items()}
         digests = digests or {"recording": context.registration.sha256}
-        return stage_key(self.name, self.version, self.parameters(context), digests)
+        return stage_key(self.name, self.version, parameters, digests)
 
 
 SERMON_STAGES: dict[str, SermonStage] = {}
@@ -106,7 +121,7 @@ def plan(home: Path, settings: Settings, sermon: str, through: str | None = None
             continue
         inputs = {name: outputs[name] for name in stage.upstream}
         output = current_output(home, sermon, stage.name)
-        if output is None or not output.serves(stage.key(context, inputs)):
+        if output is None or not stage.will_do(output, context, inputs):
             stale.append(stage.name)
         else:
             outputs[stage.name] = output
@@ -130,15 +145,17 @@ def sermon_stage(
     tables: tuple[str, ...] = (),
     upstream: tuple[str, ...] = (),
     parameters: Callable[[SermonContext], Mapping[str, Any]] = lambda context: {},
+    as_made: AsMade | None = None,
     on_device: Callable[[Settings], bool] = lambda settings: False,
 ) -> Callable[[Callable[[StageWork], StageResult]], dg.AssetsDefinition]:
     """Make an asset of a recipe. Raise `version` when the recipe's output changes for the same input.
 
-    `on_device` says whether it computes on the device with these settings, and is queued in the pool `gpu`.
+    `on_device` says whether it computes on the device with these settings, and is queued in the pool `gpu`. `as_made` gives
+    the parameters with those choices that an output was made with: a plan leaves it as it is where nothing else changed.
     """
 
     def make_asset(recipe: Callable[[StageWork], StageResult]) -> dg.AssetsDefinition:
-        stage = SermonStage(recipe.__name__, version, upstream, tables, parameters, recipe)
+        stage = SermonStage(recipe.__name__, version, upstream, tables, parameters, recipe, as_made)
         SERMON_STAGES[stage.name] = stage
 
         @dg.asset(

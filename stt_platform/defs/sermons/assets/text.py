@@ -12,6 +12,7 @@ import soundfile as sf
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.gates import Refusal
+from stt_platform.defs.recognisers import transcriber
 from stt_platform.defs.sermons.assets.chunks import accepted_chunks, most_common_refusal
 from stt_platform.defs.sermons.assets.sound import probabilities_of
 from stt_platform.defs.sermons.stage import SermonContext, StageWork, sermon_stage
@@ -26,7 +27,9 @@ from stt_platform.speech.text_checks import silent_word_share, text_refusal
 from stt_platform.store.captions import caption_files
 from stt_platform.store.choices import VIEWS, training_view
 from stt_platform.store.schemas import CONSENSUS
-from stt_platform.store.stages import StageResult
+from stt_platform.store.stages import StageOutput, StageResult
+
+_SYSTEM = "faster-whisper:"
 
 
 def _caption_digests(context: SermonContext) -> dict:
@@ -91,7 +94,15 @@ def _spans(chunks: list[dict]) -> list[ChunkSpan]:
 
 def _transcription_parameters(context: SermonContext) -> dict:
     chosen = context.settings.transcription
-    return chosen.model_dump() | {"model": model(chosen.model).identity, "view": _view_of(context)}
+    return chosen.model_dump() | {
+        "model": transcriber(context.home, context.settings).identity,
+        "view": _view_of(context),
+    }
+
+
+def _as_transcribed(context: SermonContext, made: StageOutput) -> dict:
+    # A better recogniser is offered for old sermons, and does not redo them by itself.
+    return _transcription_parameters(context) | {"model": str(made.facts.get("system", "")).removeprefix(_SYSTEM)}
 
 
 @sermon_stage(
@@ -100,15 +111,17 @@ def _transcription_parameters(context: SermonContext) -> dict:
     upstream=("standard_audio", "enhanced_audio", "speech_chunks", "training_chunks"),
     tables=("transcripts",),
     parameters=_transcription_parameters,
+    as_made=_as_transcribed,
     on_device=lambda settings: True,
 )
 def transcript(work: StageWork) -> StageResult:
     """What is said in each chunk, by Whisper: text, the time of every word, and how sure the model is.
 
-    It hears the view that trains (setting `training_view`).
+    It hears the view that trains (setting `training_view`). Where an adapter was found better than the base model, and made
+    the champion, that transcribes; sermons of before keep their text until somebody materialises this again.
     """
     chosen = work.settings.transcription
-    recogniser_model = model(chosen.model)
+    who = transcriber(work.store.home, work.settings)
     view = training_view(work.store.home, work.settings.training_view)
     chunks = accepted_chunks(work.store, work.sermon, view.view)
     if not chunks:
@@ -116,7 +129,7 @@ def transcript(work: StageWork) -> StageResult:
         return StageResult("rejected", reason, {"view": view.view}, {"transcripts": []}, gate="music")
     with work.device(chosen.device), sf.SoundFile(_sound_of(work, view.view)) as audio:
         recogniser = FasterWhisper(
-            recogniser_model.folder_on_disk(),
+            str(who.load(work.settings).folder),
             device=chosen.device,
             compute_type=chosen.compute_type,
             cpu_threads=chosen.cpu_threads,
@@ -132,7 +145,7 @@ def transcript(work: StageWork) -> StageResult:
         )
         language = recogniser.detect_language(_some_speech(sound_reader(audio), chunks))
     decoding = json.dumps(chosen.model_dump(exclude={"model"}), sort_keys=True)
-    system = f"faster-whisper:{recogniser_model.identity}"
+    system = f"{_SYSTEM}{who.identity}"
     rows = [
         {"sermon": work.sermon, "system": system, "view": view.view, "decoding": decoding, **asdict(text)}
         for text in texts
@@ -143,6 +156,7 @@ def transcript(work: StageWork) -> StageResult:
         "words": words,
         "mean_avg_logprob": round(float(np.mean(heard)), 4) if heard else None,
         "system": system,
+        "why_this_recogniser": who.why,
         "view": view.view,
         "why_this_view": view.why,
         "language": language and language[0],
