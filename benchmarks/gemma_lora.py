@@ -113,7 +113,8 @@ def main() -> None:
         measure(chosen, Path(temporary))
 
 
-def measure(chosen: argparse.Namespace, temporary: Path) -> None:
+def measure(chosen: argparse.Namespace, temporary: Path) -> tuple[dict[str, Statistics], float]:
+    """Train and print; returns the scores by system, and how full packed rows are."""
     pairs = pairs_of(chosen.folder)
     glossary = read_glossary(repository() / "data" / "reference" / "glossary.csv")
     examples = [example for example in translation_set(pairs, glossary).examples if example.set == TRANSLATION]
@@ -163,6 +164,7 @@ def measure(chosen: argparse.Namespace, temporary: Path) -> None:
     plain = [example for example in examples if example.source_kind == "verse"]
     show_throughput(model, tokenise(tokenizer, plain[:: len(plain) // _TIMED]), options.row_tokens)
     print(f"largest memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")
+    return systems, packing.full
 
 
 def tell(step: Step) -> None:

@@ -157,6 +157,17 @@ def hold_device(
             file.truncate(0)
 
 
+def holder_of(device: str, *, folder: Path | None = None) -> Holder | None:
+    """Who holds `device` now; None where it is free. It is only looked at: a moment later it may be otherwise."""
+    with _open_lock_file((folder or lock_folder()).absolute() / f"{device}.lock") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _read_holder(file)
+        fcntl.flock(file, fcntl.LOCK_UN)
+    return None
+
+
 _claims = threading.local()
 
 

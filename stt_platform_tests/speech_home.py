@@ -1,5 +1,6 @@
 """A small STT_HOME with sermons that examine: spoken by the packaged voice, cut, and transcribed, without the stages."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -123,7 +124,8 @@ def make_adapter(home: Path, folder: Path, *, cycle: str, sermons: list[str]) ->
 
     base = Base("whisper-tiny.en", "1", "0" * 64)
     curves = {"steps": [], "evaluations": []}
-    provenance = Provenance("whisper", base, cycle * 64, {}, "0", curves, sermons=tuple(sermons))
+    dataset = hashlib.sha256(f"{cycle}: {sermons}".encode()).hexdigest()
+    provenance = Provenance("whisper", base, dataset, {}, "0", curves, sermons=tuple(sermons))
     adapter_id = write_adapter(home / "adapters", provenance, fill).adapter_id
     record_made(home, "whisper_adapter", cycle, adapter_id)
     return adapter_id

@@ -1,20 +1,25 @@
 """`stt run` for what is made once, or once for each cycle: scripture, glossary, training sets, evaluations."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import click
 import dagster as dg
 from rich.console import Console
 
 from stt_platform.definitions import defs
+from stt_platform.defs.adapters.translators import APPROACHES
 from stt_platform.defs.corpus import CORPUS_STAGES, corpus_plan
-from stt_platform.defs.cycles import newest_cycle, with_cycle
+from stt_platform.defs.cycles import CYCLES, newest_cycle, with_cycle
+from stt_platform.defs.feedback.jobs import LEARNED
 from stt_platform.defs.scripture.folders import own_folder
 from stt_platform.defs.work import progress_file
+from stt_platform.instance import open_instance
 from stt_platform.settings import PlatformError, Settings
+from stt_platform.store.metadata import MetadataStore
 
 _LOOK_EVERY_S = 0.3
 
@@ -31,14 +36,14 @@ def run_corpus(
     console: Console,
     *,
     through: Sequence[str] = (),
-    cycle: int | None = None,
+    parts: Mapping[str, int | str | None] = MappingProxyType({}),
 ) -> int:
     """Bring the corpus up to date in this process, as one run; returns the exit code.
 
     Args:
-        cycle: of what is made for each cycle; the newest one that there is without it.
+        parts: by kind, which of several is meant; without it the newest cycle, and translator A.
     """
-    part = _part(instance, through, cycle)
+    part = _part(instance, through, parts)
     stages = corpus_plan(home, settings, through, part=part)
     if not stages and through:
         with console.status("looking for what was not to be had before"):
@@ -54,6 +59,22 @@ def run_corpus(
     return 0 if done.success else 1
 
 
+def learn_from_corrections(home: Path, console: Console, *, cycle: int | None = None) -> int:
+    """What the job `learn` does, in this process; returns the exit code.
+
+    Args:
+        cycle: the newest one that there is without it.
+    """
+    with open_instance(home) as instance:
+        part = newest_cycle(instance) if cycle is None else with_cycle(instance, cycle)
+        with _shown(home, LEARNED, part, console):
+            done = _run(instance, LEARNED, part)
+    MetadataStore(home).refresh_catalog()
+    print_outputs(home, LEARNED, console, part)
+    print_failed_checks(done, console)
+    return 0 if done.success else 1
+
+
 def _fetch(home: Path, settings: Settings, console: Console, through: Sequence[str]) -> None:
     """Fetch what the named stages want: they may be up to date only as long as it is missing."""
     try:
@@ -63,13 +84,15 @@ def _fetch(home: Path, settings: Settings, console: Console, through: Sequence[s
         raise click.ClickException(str(error)) from error
 
 
-def _part(instance: dg.DagsterInstance, through: Sequence[str], cycle: int | None) -> str | None:
-    """The partition of what is asked for, where it has some; it is added if there is none yet."""
-    if not any(CORPUS_STAGES[name].parts for name in through):
-        if cycle is not None:
-            raise click.ClickException(f"--cycle: {', '.join(through)} is not made for each cycle; leave --cycle out")
-        return None
-    return newest_cycle(instance) if cycle is None else with_cycle(instance, cycle)
+def _part(instance: dg.DagsterInstance, through: Sequence[str], parts: Mapping[str, int | str | None]) -> str | None:
+    """The partition of what is asked for, where it has some; a cycle is added if there is none yet."""
+    kinds = {stage.parts.kind for stage in map(CORPUS_STAGES.__getitem__, through) if stage.parts}
+    for kind in sorted(kind for kind, part in parts.items() if part is not None and kind not in kinds):
+        raise click.ClickException(f"--{kind}: {', '.join(through)} is not made for each {kind}; leave --{kind} out")
+    if CYCLES.kind in kinds:
+        cycle = parts.get(CYCLES.kind)
+        return newest_cycle(instance) if cycle is None else with_cycle(instance, int(cycle))
+    return str(parts.get(APPROACHES.kind) or APPROACHES.definition.get_first_partition_key()) if kinds else None
 
 
 def print_outputs(home: Path, stages: Sequence[str], console: Console, part: str | None = None) -> None:
@@ -79,7 +102,9 @@ def print_outputs(home: Path, stages: Sequence[str], console: Console, part: str
         if output is None:
             console.print(f"{name}: not made; the page of the asset in the UI says why", style="yellow")
         else:
-            facts = ", ".join(f"{key} {value}" for key, value in output.facts.items())
+            # Tables and lists are on the page of the asset.
+            told = {key: value for key, value in output.facts.items() if isinstance(value, str | int | float)}
+            facts = ", ".join(f"{key} {value}" for key, value in told.items())
             console.print(f"{name}: {facts or 'done'}", markup=False)
 
 
@@ -103,6 +128,8 @@ def _run(instance: dg.DagsterInstance, stages: Sequence[str], part: str | None) 
         )
     except dg.Failure as failure:
         raise click.ClickException(failure.description or str(failure)) from failure
+    except dg.DagsterExecutionInterruptedError:
+        raise click.ClickException("cancelled; what was saved is kept, and the next run goes on from there") from None
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""`stt demo`: a small church, made here, taken in, and run through every stage."""
+"""`stt demo`: a small church, made here, taken in, run through every stage, and through one round of the loop."""
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -8,11 +9,15 @@ from rich.progress import Progress
 from rich.table import Table
 
 from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.cli.loop_demonstration import demo_loop
 from stt_platform.cli.running import run_sermons
 from stt_platform.cli.scripture_demonstration import demo_scripture
+from stt_platform.cli.translator_demonstration import demo_translator
 from stt_platform.defs.sermons.partitions import sermon_partitions
-from stt_platform.demo.church import make_church
+from stt_platform.demo.church import DemoSermon, make_church, titles_that_examine
+from stt_platform.demo.general_talk import make_talk
 from stt_platform.evaluation.wer import normalise_english, word_errors
+from stt_platform.files import write_atomically
 from stt_platform.instance import open_instance
 from stt_platform.settings import load_settings
 from stt_platform.store.funnel import read_funnel
@@ -29,7 +34,7 @@ group by r.sermon order by r.sermon
 """
 
 
-def run_demo(home: Path, console: Console, *, sermons: int = 24) -> int:
+def run_demo(home: Path, console: Console, *, sermons: int = 24, translator: bool = False) -> int:
     """Make the church below `home/demo`, ingest it, run it, and say what came of it."""
     started = time.monotonic()
     store = MetadataStore(home)
@@ -45,12 +50,22 @@ def run_demo(home: Path, console: Console, *, sermons: int = 24) -> int:
     with open_instance(home) as instance:
         taken = list(ingest(store, [recordings]))
         instance.add_dynamic_partitions(sermon_partitions.name, sorted({e.sermon for e in taken if e.sermon}))
+    examining = _pin_what_examines(home, made, {Path(entry.path): entry.sermon for entry in taken if entry.sermon})
     new = sum(entry.outcome == "new" for entry in taken)
     console.print(f"{len(made)} recordings, {new} of them new.")
     code = run_sermons(home, load_settings(home), console)
     _print_funnel(store, console)
     _print_word_errors(store, console)
+    if examining == len(titles_that_examine()):
+        _add_general_talk(home, console)
+        code = max(code, demo_loop(home, console))
+    else:
+        console.print(
+            f"The loop needs the whole church: it compares recognisers on {len(titles_that_examine())} sermons."
+        )
     code = max(code, demo_scripture(home, load_settings(home), console))
+    if translator:
+        code = max(code, demo_translator(home, load_settings(home), console))
     console.print(f"Everything is in {home}; the recordings that were made are in {recordings}.", markup=False)
     console.print("Open it: `make ui`, then http://127.0.0.1:3000 (Dagster) and http://127.0.0.1:3001 (listen, read).")
     console.print('Ask it:  .venv/bin/stt query "select sermon, status, reason from sermons"')
@@ -58,6 +73,28 @@ def run_demo(home: Path, console: Console, *, sermons: int = 24) -> int:
         f"The demo took {time.monotonic() - started:.0f} s and ended {'well' if code == 0 else 'with failures'}."
     )
     return code
+
+
+def _pin_what_examines(home: Path, made: Sequence[DemoSermon], sermons: Mapping[Path, str]) -> int:
+    """Pin the sermons that the demonstration keeps for examining; returns how many of them are there.
+
+    Pins that somebody wrote by hand stay as they are.
+    """
+    examining = [
+        sermons[sermon.path] for sermon in made if sermon.title in titles_that_examine() and sermon.path in sermons
+    ]
+    path = home / "splits" / "pinned.csv"
+    if not path.exists():
+        lines = ["sermon,split", *(f"{sermon},test" for sermon in sorted(examining))]
+        write_atomically(path, ("\n".join(lines) + "\n").encode())
+    return len(examining)
+
+
+def _add_general_talk(home: Path, console: Console) -> None:
+    """Everyday talk: some is taught again, so that the recogniser forgets nothing, and some shows whether it did."""
+    with console.status("recording everyday talk"):
+        for part, folder in (("teaches", "replay"), ("examines", "general")):
+            make_talk(part, home / folder)
 
 
 def _print_funnel(store: MetadataStore, console: Console) -> None:

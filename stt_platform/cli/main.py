@@ -1,7 +1,10 @@
 """The commands of `stt`. Each is a few calls; what they print is for a volunteer."""
 
+import logging
+import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import click
@@ -27,9 +30,18 @@ class _Cli(click.Group):
             raise click.ClickException(str(error)) from error
 
 
+def _keep_libraries_quiet() -> None:
+    """What they say to programmers, and their own progress bars, would tear ours apart. Set by hand it stays."""
+    for name, value in (("TRANSFORMERS_VERBOSITY", "error"), ("HF_HUB_DISABLE_PROGRESS_BARS", "1")):
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
 @click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Turns a church's sermon recordings into speech and translation models."""
+    _keep_libraries_quiet()
     # As after Ctrl-C, what was started is stopped in order when a terminal is closed.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
@@ -67,14 +79,33 @@ def ingest(paths: tuple[Path, ...], title: str | None, speaker: str | None, date
 @click.option("--through", metavar="ASSET", help="Stop after this stage (default: all of them).")
 @click.option("--sermon", "sermons", multiple=True, metavar="KEY", help="Only this sermon; may be given again.")
 @click.option("--cycle", type=click.IntRange(min=0), help="Of what is made for each cycle (default: the newest).")
-def run(through: str | None, sermons: tuple[str, ...], cycle: int | None) -> None:
+@click.option("--translator", type=click.Choice(["A", "B"]), help="Of what is made for each translator (default: A).")
+def run(through: str | None, sermons: tuple[str, ...], cycle: int | None, translator: str | None) -> None:
     """Run what is out of date: every stage that is missing, or whose input or settings changed.
 
     That is all stages of all sermons, and the scripture corpus once there are texts in STT_HOME/scripture/texts.
     """
     from stt_platform.cli.running import run_what_is_due
 
-    sys.exit(run_what_is_due(home(), load_settings(), console, through=through, sermons=sermons, cycle=cycle))
+    parts = {"cycle": cycle, "translator": translator}
+    sys.exit(run_what_is_due(home(), load_settings(), console, through=through, sermons=sermons, parts=parts))
+
+
+@main.command()
+@click.option("--cycle", type=click.IntRange(min=0), help="Which round of the loop (default: the newest).")
+def learn(cycle: int | None) -> None:
+    """Train on the corrections so far, measure, decide whether the result serves, and report."""
+    from stt_platform.cli.corpus import learn_from_corrections
+
+    sys.exit(learn_from_corrections(home(), console, cycle=cycle))
+
+
+@main.command()
+def bundle() -> None:
+    """Make what the live machine needs: the adapters, proven, in STT_HOME/bundles and on a share if one is set."""
+    from stt_platform.cli.bundling import make_bundle
+
+    sys.exit(make_bundle(home(), load_settings(), console))
 
 
 @main.command()
@@ -108,6 +139,23 @@ def remove(keys: tuple[str, ...], yes: bool) -> None:
 
 
 @main.command()
+def backup() -> None:
+    """Copy what nobody could make again, and the Dagster instance, to STT_HOME/backups; every night by itself."""
+    from stt_platform.cli.backing_up import back_up
+
+    back_up(home(), console)
+
+
+@main.command()
+@click.option("--from", "chosen", metavar="DATE", help="Which backup (default: the newest).")
+def restore(chosen: str | None) -> None:
+    """Put back what is damaged or missing: the Dagster instance, tables, what you wrote. What is whole stays."""
+    from stt_platform.cli.backing_up import restore_home
+
+    restore_home(home(), console, backup=chosen)
+
+
+@main.command()
 def doctor() -> None:
     """Look for what is wrong on this machine, and say the command that mends it."""
     from stt_platform.cli.doctor import check_machine
@@ -123,13 +171,22 @@ def ui() -> None:
     sys.exit(serve_all(home(), load_settings(), console))
 
 
+@main.command("label-studio")
+def label_studio() -> None:
+    """Serve Label Studio on this machine, where people correct what was heard, until Ctrl-C."""
+    from stt_platform.cli.label_studio import serve_label_studio
+
+    serve_label_studio(home(), load_settings().label_studio, console)
+
+
 @main.command()
 @click.option("--sermons", type=click.IntRange(1, 24), default=24, show_default=True, help="How many sermons.")
-def demo(sermons: int) -> None:
-    """Make a small church, take its recordings in, and run every stage on them."""
+@click.option("--translator", is_flag=True, help="Train the translator on scripture too; some ten minutes more.")
+def demo(sermons: int, translator: bool) -> None:
+    """Make a small church, take its recordings in, and run everything on them: one round of the loop too."""
     from stt_platform.cli.demonstration import run_demo
 
-    sys.exit(run_demo(home(), console, sermons=sermons))
+    sys.exit(run_demo(home(), console, sermons=sermons, translator=translator))
 
 
 main.add_command(channel)

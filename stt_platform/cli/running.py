@@ -1,7 +1,9 @@
 """`stt run`: what is out of date, with a progress bar, and in the end what became of it."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import click
 import dagster as dg
@@ -34,23 +36,23 @@ def run_what_is_due(
     *,
     through: str | None = None,
     sermons: tuple[str, ...] = (),
-    cycle: int | None = None,
+    parts: Mapping[str, int | str | None] = MappingProxyType({}),
 ) -> int:
     """Bring everything up to date, or what `through` names; returns the exit code (1 when a run failed).
 
-    The scripture corpus comes along by itself once there are texts in `STT_HOME/scripture/texts`. `cycle` is for what
-    is made for each cycle.
+    The scripture corpus comes along by itself once there are texts in `STT_HOME/scripture/texts`. `parts` has by kind, such
+    as "cycle", which of several is meant.
     """
     if through in CORPUS_STAGES and through not in OVER_ALL:
         if sermons:
             raise click.ClickException(f"--sermon: {through} is not made for each sermon; leave --sermon out")
         code = run_sermons(home, settings, console) if _follows_sermons(through) else 0
         with open_instance(home) as instance:
-            code = max(code, run_corpus(home, settings, instance, console, through=[through], cycle=cycle))
+            code = max(code, run_corpus(home, settings, instance, console, through=[through], parts=parts))
         MetadataStore(home).refresh_catalog()
         return code
-    if cycle is not None:
-        raise click.ClickException("--cycle: name with --through what is made for each cycle, or leave --cycle out")
+    for kind in sorted(kind for kind, part in parts.items() if part is not None):
+        raise click.ClickException(f"--{kind}: name with --through what is made for each {kind}, or leave --{kind} out")
     code = run_sermons(home, settings, console, through=through, sermons=sermons)
     if through is None and not sermons and corpus_is_wanted(home):
         with open_instance(home) as instance:

@@ -150,6 +150,13 @@ def scripts() -> tuple[Script, ...]:
     )
 
 
+@cache
+def titles_that_examine() -> tuple[str, ...]:
+    """Sermons that the demonstration keeps from teaching."""
+    church = tomllib.loads(Path(__file__).with_name("sermons.toml").read_text(encoding="utf-8"))
+    return tuple(church["examines"])
+
+
 def make_church(
     folder: Path,
     *,

@@ -191,9 +191,8 @@ def test_every_way_to_touch_the_test_is_noticed(home: Path, how: str) -> None:
         (home / "splits" / "pinned.csv").write_text(f"sermon,split\n{EXAMINED},train\n", encoding="utf-8")
         said = f"{EXAMINED} is pinned to train"
     elif how == "adapter":
-        path = home / "adapters" / ("01" * 16) / "adapter.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"sermons": [TEACHES, EXAMINED]}), encoding="utf-8")
-        said = f"the adapter 010101010101 has learned from {EXAMINED}"
+        adapter_id = make_adapter(home, WHISPER, cycle="1", sermons=[TEACHES, EXAMINED])
+        said = f"the adapter {adapter_id[:12]} has learned from {EXAMINED}"
     elif how == "training set":
         example = {"set": "speech-0", "example_id": f"{EXAMINED}-1", "source_kind": "automatic", "split": "train"}
         text = {"source": "x.wav", "target": "x", "hints": [], "weight": 1.0}

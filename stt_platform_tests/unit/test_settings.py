@@ -47,6 +47,13 @@ def test_a_wrong_setting_is_named(stt_home: Path, written: str, words: list[str]
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
+def test_a_secret_that_was_written_into_the_settings_is_not_repeated(stt_home: Path) -> None:
+    (stt_home / "settings.toml").write_text('[label_studio]\ntoken = "0123456789abcdef"\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"label_studio\.token") as refused:
+        load_settings()
+    assert "0123456789abcdef" not in str(refused.value)
+
+
 def test_every_model_is_pinned() -> None:
     for entry in models().values():
         assert entry.package or len(entry.revision or "") == 40

@@ -47,7 +47,8 @@ def corrections_folder(home: Path) -> Path:
     return home / "corrections"
 
 
-def _exports(home: Path) -> list[Path]:
+def exports(home: Path) -> list[Path]:
+    """The files in it, sorted by name."""
     folder = corrections_folder(home)
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
@@ -65,7 +66,7 @@ def _parameters(home: Path, settings: Settings, cycle: str) -> Mapping[str, Any]
     chunks = [(c.chunk_id, c.split, c.proposal) for c in _known(MetadataStore(home)).values()]
     return {
         "cycle": cycle,
-        "exports": {path.relative_to(home).as_posix(): sha256_of(path) for path in _exports(home)},
+        "exports": {path.relative_to(home).as_posix(): sha256_of(path) for path in exports(home)},
         "chunks": hashlib.sha256(repr(chunks).encode()).hexdigest(),
         "model": model(settings.speech_training.model).identity,
     }
@@ -87,7 +88,7 @@ def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
     version="1",
     group="feedback",
     kinds={"text"},
-    after=("sermon_split",),
+    after=("sermon_split", "flagged_segments"),
     tables=("corrections",),
     parameters=_parameters,
     parts=CYCLES,
@@ -101,7 +102,7 @@ def corrections(work: Work) -> StageResult:
     there are not.
     """
     store = work.store
-    paths = _exports(store.home)
+    paths = exports(store.home)
     answers = [answer for path in paths for answer in _answers(work, path)]
     chunks = _known(store)
     found = merge_answers(answers, chunks, count_tokens=_token_counter(work.settings))
