@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint ui prove lock docs environments clean
+.PHONY: help setup demo test lint ui label-studio prove lock docs environments clean
 
 VENV := .venv
 UV := .tools/uv/bin/uv
@@ -11,7 +11,7 @@ PYTEST := $(VENV)/bin/python -m pytest
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
 help: ## What there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(VENV)/.complete ## The environment, in .venv
 
@@ -30,6 +30,9 @@ demo: setup ## Make a small church and run everything on it
 
 ui: setup ## Dagster web UI on 127.0.0.1:3000, listening page on 127.0.0.1:3001
 	$(VENV)/bin/stt ui
+
+label-studio: setup ## Label Studio on 127.0.0.1:3002, where people correct transcripts
+	$(VENV)/bin/stt label-studio
 
 test: setup ## All tests: unit, runs, e2e
 	tools/chromium.sh
@@ -53,6 +56,9 @@ lock: $(UV) ## Resolve all pins anew
 	$(COMPILE) requirements-inaspeechsegmenter-models.in --no-deps --no-build \
 	    --output-file requirements-inaspeechsegmenter-models.lock
 	$(COMPILE) requirements-comet.in --no-build --output-file requirements-comet.lock
+	$(COMPILE) requirements-label_studio.in --override requirements-label_studio.overrides --no-build \
+	    --output-file requirements-label_studio.lock
+	$(COMPILE) requirements-label_studio-sources.in --no-deps --output-file requirements-label_studio-sources.lock
 
 environments: setup ## Build the isolated environments now, instead of on first use
 	$(VENV)/bin/python -m stt_platform.environments

@@ -1,9 +1,12 @@
 """`gpu_serialized_executor`: steps in processes of their own, the device to one of them at a time.
 
-It is Dagster's multiprocess executor with four things added. Steps are forked from a clean server process that has
+It is Dagster's multiprocess executor with five things added. Steps are forked from a clean server process that has
 the imports already and never touches CUDA (a forked CUDA context is broken), so a step starts in a fraction of a
 second. The run worker gives a sign of life (`launcher.py`). Steps die with their worker: an orphan would go on to use
 the device and report results for a run that is over. And waiting costs nothing (`_PatientExecution`).
+
+Of a step that was killed (out of memory, say) Dagster makes the same failure as of one that raised, which is not tried again.
+The executor tells them apart: the run is started again as often as one whose worker died (`run_retries` in `dagster.yaml`).
 
 The device itself is guarded twice: Dagster's pool `gpu` queues and shows the work, and `gpu.hold_device` makes it
 exclusive (the pool alone was measured to let two through).
@@ -13,15 +16,19 @@ import time
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
+from dagster._core.events import EngineEventData
 from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.execution.plan.active import ActiveExecution
 from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.plan.step import ExecutionStep
 from dagster._core.executor import multiprocess
+from dagster._core.executor.child_process_executor import ChildProcessCrashException
+from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
 from stt_platform.launcher import give_sign_of_life
 
 _ASK_AGAIN_S = 0.1
+_STEP_DIED = ChildProcessCrashException.__name__
 _PRELOAD = ["stt_platform.step_process", "stt_platform.definitions"]
 
 
@@ -58,7 +65,16 @@ class _WatchedExecutor(dg.Executor):
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
         give_sign_of_life(plan_context.instance, plan_context.run_id)
-        yield from self._inner.execute(plan_context, execution_plan)
+        for event in self._inner.execute(plan_context, execution_plan):
+            if _tells_of_a_dead_step(event):
+                tags = {RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "true"}
+                plan_context.instance.add_run_tags(plan_context.run_id, tags)
+            yield event
+
+
+def _tells_of_a_dead_step(event: dg.DagsterEvent) -> bool:
+    data = event.event_specific_data
+    return isinstance(data, EngineEventData) and data.error is not None and data.error.cls_name == _STEP_DIED
 
 
 @dg.executor(

@@ -6,19 +6,31 @@ A reader, another process, or the next start after a power loss never sees half 
 
 import fcntl
 import hashlib
+import math
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _BLOCK_BYTES = 1 << 20
+_CLOCK_SKEW_S = 60
 
 
 def temporary_name(path: Path) -> Path:
     """A name beside `path` that no glob for the real files matches: it starts with a dot."""
     return path.with_name(f".{path.name[-80:]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def age_s(changed_at_s: float) -> float:
+    """Seconds since a time of the file system; infinite where it lies well ahead, as after a clock was put back.
+
+    What waits for a file to have been left alone would else wait until the clock has come there again.
+    """
+    passed_s = time.time() - changed_at_s
+    return math.inf if passed_s < -_CLOCK_SKEW_S else max(0.0, passed_s)
 
 
 def fsync_folder(folder: Path) -> None:

@@ -36,7 +36,8 @@ _ADAPTER_MEMORY = (
     "Get-CimInstance Win32_PerfFormattedData_GPUPerformanceCounters_GPUAdapterMemory | "
     "Select-Object Name,DedicatedUsage,SharedUsage | ConvertTo-Csv -NoTypeInformation"
 )
-_POWERSHELL = "/mnt/c/Windows/System32/WindowsPowerShell/v1.0/powershell.exe"
+WINDOWS_DRIVE = "/mnt/c"
+_POWERSHELL = f"{WINDOWS_DRIVE}/Windows/System32/WindowsPowerShell/v1.0/powershell.exe"
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,9 @@ class Machine:
         environment: variables.
         torch: torch's version.py.
         flash_attention: whether the package flash_attn is installed.
+        bitsandbytes: names of the libraries that the package bitsandbytes brings.
+        memory: /proc/meminfo.
+        windows_disk: `df` of what is free on the drive C: of Windows; WSL only.
     """
 
     cards: str = ""
@@ -118,13 +122,17 @@ class Machine:
     environment: Mapping[str, str] = field(default_factory=dict)
     torch: str = ""
     flash_attention: bool = False
+    bitsandbytes: str = ""
+    memory: str = ""
+    windows_disk: str = ""
 
 
 def read_machine() -> Machine:
     """Ask this machine. Takes some 0.1 s, and 1 s more on WSL with a GPU."""
     kernel = _file(Path("/proc/version"))
     cards = _query_cards()
-    torch = importlib.util.find_spec("torch")
+    torch = _package_folder("torch")
+    quantiser = _package_folder("bitsandbytes")
     return Machine(
         cards=cards,
         header=_run("nvidia-smi"),
@@ -134,8 +142,11 @@ def read_machine() -> Machine:
         libraries=_run("ldconfig", "-p") or _run("/sbin/ldconfig", "-p"),
         adapters=adapter_text() if cards and is_wsl(kernel) else "",
         environment=dict(os.environ),
-        torch=_file(Path(torch.origin).parent / "version.py") if torch and torch.origin else "",
+        torch=_file(torch / "version.py") if torch else "",
         flash_attention=importlib.util.find_spec("flash_attn") is not None,
+        bitsandbytes="\n".join(sorted(path.name for path in quantiser.glob("lib*"))) if quantiser else "",
+        memory=_file(Path("/proc/meminfo")),
+        windows_disk=_run("df", "--output=avail", "-B1", WINDOWS_DRIVE) if is_wsl(kernel) else "",
     )
 
 
@@ -163,6 +174,12 @@ def toolkit_cuda(text: str) -> tuple[int, int] | None:
 def torch_cuda(text: str) -> tuple[int, int] | None:
     """The CUDA that torch was built for, from its version.py; None for one without."""
     return _version(re.search(r"""^cuda\b[^=]*=\s*['"](\d+)\.(\d+)""", text, re.MULTILINE))
+
+
+def bitsandbytes_cuda(libraries: str) -> list[tuple[int, int]]:
+    """The CUDA versions that bitsandbytes has libraries for, from their names."""
+    found = re.findall(r"^libbitsandbytes_cuda(\d+)(\d)\.", libraries, re.MULTILINE)
+    return sorted((int(major), int(minor)) for major, minor in found)
 
 
 def is_wsl(kernel: str) -> bool:
@@ -246,24 +263,25 @@ def device_findings(machine: Machine) -> Iterator[Finding]:
         yield _memory(card)
         yield _capability(card, machine)
     yield _driver(cards[0], machine)
+    yield from _quantiser(machine)
     yield _toolkit(machine)
     yield _allocator(machine)
     yield from _spill(machine)
 
 
-def mount_finding(home: Path, machine: Machine) -> Finding:
-    """Whether `home` lies on a disk that is fast and whose locks hold."""
-    mount = mount_of(PurePosixPath(home), machine.mounts)
+def mount_finding(folder: Path, machine: Machine, *, what: str = "STT_HOME") -> Finding:
+    """Whether `folder` lies on a disk that is fast and whose locks hold. `what` is its name for people."""
+    mount = mount_of(PurePosixPath(folder), machine.mounts)
     kind = mount.kind if mount else "unknown"
     # Windows' drives, by another door.
     shared = kind == "virtiofs" and is_wsl(machine.kernel)
     if kind in _SLOW_FILE_SYSTEMS or shared:
         return Finding(
             "look at",
-            f"STT_HOME lies on a {kind} drive ({mount.folder if mount else home})",
-            "it is 5 to 10 times slower and its locks are weak: set STT_HOME to a folder on Linux's own disk",
+            f"{what} lies on a {kind} drive ({mount.folder if mount else folder})",
+            f"it is 5 to 10 times slower and its locks are weak: move {what} to a folder on Linux's own disk",
         )
-    return Finding("fine", f"STT_HOME lies on {kind}")
+    return Finding("fine", f"{what} lies on {kind}")
 
 
 def _wsl(machine: Machine) -> Iterator[Finding]:
@@ -337,6 +355,23 @@ def _driver(card: Card, machine: Machine) -> Finding:
     if serves and serves[0] < wanted[0]:
         return Finding("wrong", f"{text}; torch wants {_dotted(wanted)}", _DRIVER_REMEDY[is_wsl(machine.kernel)])
     return Finding("fine", f"{text}; torch uses {_dotted(wanted)}")
+
+
+def _quantiser(machine: Machine) -> Iterator[Finding]:
+    """bitsandbytes takes the library of torch's CUDA, else another one of the same major version."""
+    wanted = torch_cuda(machine.torch)
+    if wanted is None:
+        return
+    served = bitsandbytes_cuda(machine.bitsandbytes)
+    if any(version[0] == wanted[0] for version in served):
+        yield Finding("fine", f"bitsandbytes serves CUDA {_dotted(wanted)}: 4-bit training is possible")
+        return
+    has = (
+        f"has libraries for CUDA {', '.join(map(_dotted, served))}" if served else "is not installed, or for CPUs only"
+    )
+    yield Finding(
+        "wrong", f"bitsandbytes {has}; torch wants {_dotted(wanted)}", "make the environment again: `make setup`"
+    )
 
 
 def _toolkit(machine: Machine) -> Finding:
@@ -419,6 +454,11 @@ def _gb(number: int) -> str:
 
 def _first_line(text: str) -> str:
     return text.strip().splitlines()[0] if text.strip() else ""
+
+
+def _package_folder(name: str) -> Path | None:
+    spec = importlib.util.find_spec(name)
+    return Path(spec.origin).parent if spec and spec.origin else None
 
 
 def _file(path: Path) -> str:

@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import DatabaseError
 
 from stt_platform.files import one_at_a_time, write_atomically
+from stt_platform.launcher import runs_at_work
 from stt_platform.settings import PlatformError, repository
+from stt_platform.store.backups import damaged_databases
 
 _DAEMON_START_S = 90
 
@@ -28,20 +31,42 @@ def dagster_home(home: Path) -> Path:
     return folder
 
 
+def logs_folder(home: Path) -> Path:
+    """Where the platform's programs write what they say. Not `DAGSTER_HOME/logs`, which Dagster empties for its telemetry."""
+    return home / "logs"
+
+
 def environment(home: Path) -> dict[str, str]:
-    """The environment for every process of the platform: its places, and its own programs first on the path."""
+    """The environment for every process of the platform: its places, and its own programs first on the path.
+
+    Dagster's daemon and webserver send what lies in `DAGSTER_HOME/logs` to its makers, whatever `telemetry` in dagster.yaml
+    says; only this variable ends that.
+    """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "STT_HOME": str(home), "DAGSTER_HOME": str(dagster_home(home)), "PATH": path}
+    return {
+        **os.environ,
+        "STT_HOME": str(home),
+        "DAGSTER_HOME": str(dagster_home(home)),
+        "PATH": path,
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
 
 
 @contextmanager
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    """The instance that the UI shows too."""
+    """The instance that the UI shows too. Raises `PlatformError` where one of its databases is damaged."""
     os.environ.update(environment(home))
     folder = dagster_home(home)
-    _create_once(folder)
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
-        yield instance
+    try:
+        _create_once(folder)
+        with dg.DagsterInstance.from_config(str(folder)) as instance:
+            yield instance
+    except DatabaseError as error:
+        # One that is locked by another process for too long is whole.
+        damaged = sorted(damaged_databases(home))
+        if not damaged:
+            raise
+        raise PlatformError(f"{home / damaged[0]} is damaged: stop the platform, then run `stt restore`") from error
 
 
 def _create_once(folder: Path) -> None:
@@ -75,11 +100,25 @@ def daemon_is_alive(home: Path) -> bool:
     return False
 
 
+@contextmanager
+def nobody_at_work(home: Path) -> Iterator[None]:
+    """Keep daemons away while the body runs. Raises `PlatformError` where one lives, or a run is at work."""
+    try:
+        lock = _daemon_lock(home)
+    except BlockingIOError as error:
+        raise PlatformError("the platform is running (`make ui` or `stt run`): stop it first") from error
+    try:
+        if runs := runs_at_work(dagster_home(home)):
+            raise PlatformError(f"run {runs[0]} is still at work: wait for its end, or stop it")
+        yield
+    finally:
+        os.close(lock)
+
+
 def start_daemon(home: Path, instance: dg.DagsterInstance, *, sensors: bool = True) -> subprocess.Popen:
     """Start the daemon as a process of its own. Raises `BlockingIOError` when one lives already.
 
-    Without `sensors` it works on what is asked of it and starts nothing by itself. Its log is
-    `dagster/logs/daemon.log`.
+    Without `sensors` it works on what is asked of it and starts nothing by itself. Its log is `logs/daemon.log`.
     """
     lock = _daemon_lock(home)
     try:
@@ -97,13 +136,13 @@ def start_process(
     variables: Mapping[str, str] | None = None,
     pass_fds: tuple[int, ...] = (),
 ) -> subprocess.Popen:
-    """Start a program of the platform in the background, with its log in `dagster/logs`.
+    """Start a program of the platform in the background, with its log in `STT_HOME/logs`.
 
     It is in a session of its own, so that Ctrl-C reaches the caller only, who then stops things in order; when the
     caller dies it ends too.
     """
-    logs = dagster_home(home) / "logs"
-    logs.mkdir(exist_ok=True)
+    logs = logs_folder(home)
+    logs.mkdir(parents=True, exist_ok=True)
     with (logs / f"{name}.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "stt_platform.with_parent", *command],
@@ -149,7 +188,7 @@ def _wait_until_at_work(instance: dg.DagsterInstance, process: subprocess.Popen,
     deadline = time.monotonic() + _DAEMON_START_S
     while not instance.get_daemon_heartbeats():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise PlatformError(f"the Dagster daemon did not start; see {home / 'dagster' / 'logs' / 'daemon.log'}")
+            raise PlatformError(f"the Dagster daemon did not start; see {logs_folder(home) / 'daemon.log'}")
         time.sleep(0.2)
 
 

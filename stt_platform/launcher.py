@@ -8,13 +8,14 @@ process numbers, which lie after sleep and reboot, play no part.
 
 import fcntl
 import os
-import time
 from multiprocessing.util import Finalize
 from pathlib import Path
 
 from dagster import DagsterInstance, DagsterRun
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
+
+from stt_platform.files import age_s
 
 _GRACE_S = 60
 """A run that says it has started but holds no lock yet is given this long to reach its executor."""
@@ -44,7 +45,7 @@ def worker_status(instance: DagsterInstance, run_id: str) -> CheckRunHealthResul
     except FileNotFoundError:
         record = instance.get_run_record_by_id(run_id)
         started_at = record.start_time if record else None
-        if started_at is None or time.time() - started_at < _GRACE_S:
+        if started_at is None or age_s(started_at) < _GRACE_S:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, "The run's process ended before it began its first step")
     try:
@@ -58,6 +59,25 @@ def worker_status(instance: DagsterInstance, run_id: str) -> CheckRunHealthResul
         "The run's process died (killed, out of memory, or the machine went down). Nothing half-made is kept; "
         "start it again, finished stages are not repeated",
     )
+
+
+def runs_at_work(folder: Path) -> list[str]:
+    """The runs whose workers live, by what they hold in `DAGSTER_HOME`; the databases need not be readable for it."""
+    return sorted(path.stem for path in (folder / "run_workers").glob("*.lock") if _is_held(path))
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 class WatchfulRunLauncher(DefaultRunLauncher):

@@ -7,6 +7,7 @@ numbers; `Field(description=…)` names the unit, and where ours differs, why. `
 
 import os
 import tomllib
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -385,6 +386,16 @@ class SpeechTrainingSettings(_Section):
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are scaled down to it (ours)")
     checkpointing: bool = Field(True, description="activations are computed again to save memory (seed, phase 5)")
     spec_augment: bool = Field(True, description="SpecAugment (Park et al. 2019; ours)")
+    packed_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the sermons whose neighbouring chunks are joined up to 30 s (ours, after distil-whisper)",
+    )
+    easy_first: bool = Field(
+        False,
+        description="whether the first pass goes from easy to hard, by the model's own confidence (seed, phase 6: yes)",
+    )
     save_steps: int = Field(500, ge=1, description="steps between checkpoints (seed, phase 5)")
     eval_steps: int = Field(500, ge=1, description="steps between evaluations on the dev sermons (seed, phase 5)")
     dev_examples: int = Field(64, ge=0, description="chunks of dev sermons that are watched during training (ours)")
@@ -470,6 +481,111 @@ class MarianTrainingSettings(_Section):
     seed: int = Field(42, description="of every draw (ours)")
 
 
+class FeedbackSettings(_Section):
+    """Which segments people are asked about in each cycle, and when the loop has nothing more to gain."""
+
+    share: float = Field(
+        0.10, gt=0, le=1, description="share of the segments that may be asked about (seed, phase 6: 0.05–0.15)"
+    )
+    review_minutes: float = Field(
+        0.0,
+        ge=0,
+        description="min of a person's time that the list of a cycle may take; 0: no limit (seed: by share only)",
+    )
+    random_share: float = Field(
+        0.15,
+        ge=0,
+        le=1,
+        description="share of the list that is drawn at random: it shows how good all segments are (ours; seed: none)",
+    )
+    quota: float = Field(
+        0.10,
+        gt=0,
+        le=1,
+        description="share of the list that one sermon, or one speaker, may have while others wait (ours)",
+    )
+    term_bonus: float = Field(
+        0.5, ge=0, description="how much more a segment counts for a glossary term nobody has corrected yet (ours)"
+    )
+    review_factor: float = Field(
+        2.0, gt=0, description="s of reviewing for 1 s of sound, until 30 answers tell what it takes (ours)"
+    )
+    review_fixed_s: float = Field(
+        8.0, ge=0, description="s of reviewing for each segment besides, until 30 answers tell (ours)"
+    )
+    fewest_answers: int = Field(
+        200, ge=40, description="answers from which on the confidence is learned from them (ours)"
+    )
+    least_gain: float = Field(
+        0.02, gt=0, lt=1, description="share of the errors; a cycle that surely gains less is in vain (seed: 0.01–0.02)"
+    )
+    vain_cycles: int = Field(
+        2,
+        ge=1,
+        description="cycles in vain on end, after which the loop has converged (ours; seed: 3 to 5 cycles in all)",
+    )
+    seed: int = Field(42, description="of the random share; each cycle draws anew (ours)")
+
+
+class LoopSettings(_Section):
+    """When a round of the loop starts by itself: what has to be there, and how quiet it has to be."""
+
+    corrected_segments: int = Field(
+        40, ge=1, description="segments corrected since the last round, from which on one trains (ours)"
+    )
+    corrected_minutes: float = Field(
+        20.0, gt=0, description="min of sound corrected since the last round, that are enough too (ours)"
+    )
+    quiet_minutes: float = Field(
+        30.0, ge=0, description="min without a new answer before it trains: somebody may be at work (ours)"
+    )
+
+
+class LabelStudioSettings(_Section):
+    """Where people correct what the recogniser heard.
+
+    The token comes from the environment (`STT_LABEL_STUDIO_TOKEN`), and never from a file of settings.
+    """
+
+    url: str = Field(
+        "",
+        pattern=r"^(https?://[^/@\s?#]+(/[^@\s?#]*)?)?$",
+        description="address of a Label Studio server, whose token is in STT_LABEL_STUDIO_TOKEN; empty: the one that "
+        "`make label-studio` starts on this machine (ours)",
+    )
+    port: int = Field(3002, ge=1, le=65535, description="port on 127.0.0.1 of the server of `make label-studio`")
+    project: str = Field(
+        "Sermon corrections", min_length=3, max_length=50, description="title of the project that the tasks go into"
+    )
+
+
+class DeliverySettings(_Section):
+    """Handing adapters to the machine that runs live."""
+
+    folder: str = Field(
+        "",
+        description="a share to which every bundle is copied too, such as a Windows drive in WSL; empty: only to "
+        "`STT_HOME/bundles` (seed, setup: /mnt/c/…)",
+    )
+    keep: int = Field(3, ge=1, description="bundles that stay in each place; older ones are taken away (ours)")
+    ctranslate2: bool = Field(
+        False, description="whether the recogniser and MarianMT are in it as whole models for CTranslate2 too (ours)"
+    )
+    full_weights: bool = Field(
+        False, description="whether the models are in it with their adapters merged too, which MLX needs (ours)"
+    )
+
+
+class UpkeepSettings(_Section):
+    """What happens every night: backup, mending, and the daily summary."""
+
+    hour: int = Field(
+        3, ge=0, le=23, description="h, local time, from which it is due; a machine that was off does it later (ours)"
+    )
+    keep_backups_days: int = Field(14, ge=1, description="days that backups are kept; the newest always stays (ours)")
+    min_free_gb: float = Field(10.0, ge=0, description="GB; with less free for STT_HOME the summary warns (ours)")
+
+
 class InboxSettings(_Section):
     """Picking up files from `STT_HOME/inbox`."""
 
@@ -527,6 +643,11 @@ class Settings(BaseSettings):
     speech_training: SpeechTrainingSettings = SpeechTrainingSettings()
     translator_training: TranslatorTrainingSettings = TranslatorTrainingSettings()
     marian_training: MarianTrainingSettings = MarianTrainingSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
+    loop: LoopSettings = LoopSettings()
+    label_studio: LabelStudioSettings = LabelStudioSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    upkeep: UpkeepSettings = UpkeepSettings()
     inbox: InboxSettings = InboxSettings()
     ui: UiSettings = UiSettings()
 
@@ -548,6 +669,13 @@ def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(name), dict)
         merged[name] = _merge(merged[name], value) if both else value
     return merged
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    # What there is no setting for may be a token that somebody wrote here by mistake.
+    value = "" if problem["type"] == "extra_forbidden" else f" (got {problem.get('input')!r})"
+    return f"{where}: {problem['msg']}{value}"
 
 
 def settings_file(at: Path | None = None) -> Path:
@@ -573,10 +701,7 @@ def load_settings(at: Path | None = None) -> Settings:
     except PydanticSettingsError as error:
         raise SettingsError(f"an STT_… environment variable cannot be used: {error}") from error
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (got {problem.get('input')!r})"
-            for problem in error.errors()
-        )
+        problems = "; ".join(_problem(each) for each in error.errors())
         raise SettingsError(
             f"settings of {path.parent} cannot be used: {problems}. "
             f"Correct {path} or the STT_… environment variables; docs/parameters.md lists what is allowed."

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from stt_platform.cli.home_findings import home_findings
 from stt_platform.gpu import device_name
-from stt_platform.gpu_facts import Finding, device_findings, mount_finding, read_machine
+from stt_platform.gpu_facts import Finding, device_findings, is_wsl, mount_finding, read_machine
+from stt_platform.host_facts import host_findings
+from stt_platform.models.presence import present_weights
 from stt_platform.models.registry import ModelMissing, hub_token, model
-from stt_platform.settings import Settings, SettingsError, load_settings
+from stt_platform.settings import Settings, SettingsError, load_settings, repository
 
 _MIN_FREE_GB = 10
 
@@ -34,6 +37,9 @@ def _findings(home: Path) -> Iterator[Finding]:
     yield _space(home)
     machine = read_machine()
     yield mount_finding(home.resolve(), machine)
+    if is_wsl(machine.kernel):
+        yield mount_finding(repository(), machine, what="the folder of the platform")
+    yield from host_findings(machine)
     yield from device_findings(machine)
     try:
         settings = load_settings(home)
@@ -44,6 +50,8 @@ def _findings(home: Path) -> Iterator[Finding]:
     checks: tuple[Callable[[Settings], Finding], ...] = (_device, _model, _second_model, _diarization, _web)
     for check in checks:
         yield check(settings)
+    yield from _translators(home, settings)
+    yield from home_findings(home, settings)
 
 
 def _python() -> Finding:
@@ -105,13 +113,37 @@ def _diarization(settings: Settings) -> Finding:
     chosen = settings.diarization
     if chosen.engine == "packaged" or not (chosen.enabled or chosen.titles):
         return Finding("fine", "diarization needs no token")
-    if hub_token():
+    token = hub_token()
+    if token and not token.startswith("hf_"):
+        return Finding(
+            "wrong",
+            "diarization: what HF_TOKEN holds does not begin with hf_, so pyannote.audio ignores it",
+            "set HF_TOKEN to a read token of your account on the model hub",
+        )
+    if token:
         return Finding("fine", f"diarization: HF_TOKEN is set, for {chosen.pipeline}")
     return Finding(
         "wrong",
         f"diarization wants {chosen.pipeline}, which is gated, and HF_TOKEN is not set",
         "accept its conditions on the model hub and set HF_TOKEN; or set diarization.engine to packaged",
     )
+
+
+def _translators(home: Path, settings: Settings) -> Iterator[Finding]:
+    """Gated models that are not here yet: those are fetched with a token only."""
+    named = {settings.back_translation.model, settings.evaluation.model, *settings.translator_training.models.values()}
+    for name in sorted(named):
+        try:
+            gated = "gated" in model(name).licence and present_weights(name, home) is None
+        except ModelMissing as error:
+            yield Finding("wrong", str(error))
+            continue
+        if gated and not hub_token():
+            yield Finding(
+                "look at",
+                f"the translator {name} is gated and not on this machine, and HF_TOKEN is not set",
+                "accept its conditions on the model hub and set HF_TOKEN; sermons are transcribed without it",
+            )
 
 
 def _web(settings: Settings) -> Finding:

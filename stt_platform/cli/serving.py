@@ -14,7 +14,7 @@ from rich.console import Console
 from stt_platform.defs.scripture.folders import own_folder
 from stt_platform.instance import (
     dagster_command,
-    dagster_home,
+    logs_folder,
     open_instance,
     start_daemon,
     start_process,
@@ -69,7 +69,7 @@ def _say_where(home: Path, settings: Settings, console: Console) -> None:
     console.print(f"Listening page:  http://{_HOST}:{settings.ui.listening_port}")
     console.print(f"Put recordings into {home / 'inbox'}: they become transcripts by themselves.", markup=False)
     console.print(f"Put Bible texts into {own_folder(home)}: they become verse pairs.", markup=False)
-    console.print(f"Logs: {dagster_home(home) / 'logs'}. Ctrl-C stops everything.", markup=False)
+    console.print(f"Logs: {logs_folder(home)}. Ctrl-C stops everything.", markup=False)
 
 
 def _check_free(port: int, name: str) -> None:

@@ -244,9 +244,14 @@ def _register(
     return entry
 
 
-def _write_row(store: MetadataStore, entry: Registration) -> None:
+def register_again(store: MetadataStore, entry: Registration) -> bool:
+    """Put the sermon's row back as its registration has it; returns whether it was not."""
+    return _write_row(store, entry)
+
+
+def _write_row(store: MetadataStore, entry: Registration) -> bool:
     columns = ("sermon", "title", "speaker", "date", "source", "sha256", "version")
-    store.write("registrations", entry.sermon, [{column: getattr(entry, column) for column in columns}])
+    return store.write("registrations", entry.sermon, [{column: getattr(entry, column) for column in columns}])
 
 
 def _attach(store: MetadataStore, path: Path, *, source: str) -> Intake:

@@ -277,7 +277,7 @@ def _read(schema: pa.Schema, fragment: _Fragment) -> pa.Table:
         written = file.read(columns=[name for name in schema.names if name in file.schema_arrow.names])
     except (pa.ArrowInvalid, OSError) as error:
         raise DamagedFragmentError(
-            f"{fragment.path} cannot be read ({error}). Remove it and run the stage that writes it again."
+            f"{fragment.path} cannot be read ({error}). `stt restore` makes it again."
         ) from error
     columns = [
         written[each.name].cast(each.type)

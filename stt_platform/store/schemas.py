@@ -50,6 +50,14 @@ _TEXTS, _REFS = (pa.list_(pa.field("element", kind, nullable=False)) for kind in
 _HINT = pa.struct(_required(en=_TEXT, es=_TEXT))
 _HINTS = pa.list_(pa.field("element", _HINT, nullable=False))
 _WORDS = pa.list_(pa.field("element", _WORD, nullable=False))
+_FEATURES = pa.struct(
+    [
+        *_optional(mean_word_probability=_FLOAT, low_word_probability=_FLOAT),
+        *_required(avg_logprob=_FLOAT, compression_ratio=_FLOAT, no_speech_prob=_FLOAT, chars_per_s=_FLOAT),
+        *_optional(disagreement=_FLOAT, snr_db=_FLOAT),
+        *_required(words=_INT32),
+    ]
+)
 
 _DEFINITIONS = (
     Table(
@@ -353,6 +361,42 @@ _DEFINITIONS = (
             "status": ("accepted", "rejected", "superseded"),
             "verdict": ("usable", "unusable", "cut_off", "not_english", "no_speech"),
         },
+    ),
+    Table(
+        "flagged_segments",
+        "Which chunks people are asked about in a cycle, and why the others are not: a row for every chunk with a "
+        "transcript, and for every segment of the live machine that belongs to none (`chunk_id` is NULL, `place` is its file "
+        "and line). Of flagged ones `rank` is the order of asking, `why` the kind of reason and `reason` the reason in words, "
+        "`text` the proposal that is shown, of the recogniser `system`; `confidence` is the chance that no word of it is "
+        "wrong and `expected_errors` how many are, NULL until enough is answered to tell; `features` are what they were "
+        "reckoned from. `review_s` is what answering is expected to take. `path` is relative to STT_HOME. Written by "
+        "`flagged_segments`, one part per cycle.",
+        pa.schema(
+            [
+                *_required(cycle=_INT32),
+                *_optional(chunk_id=_TEXT, place=_TEXT),
+                *_required(sermon=_TEXT, speaker=_TEXT),
+                *_optional(rank=_INT32, why=_TEXT, text=_TEXT, system=_TEXT, path=_TEXT, duration_s=_FLOAT),
+                *_optional(confidence=_FLOAT, expected_errors=_FLOAT, review_s=_FLOAT, features=_FEATURES),
+                *_required(status=_TEXT, reason=_TEXT),
+            ]
+        ),
+        {"status": ("flagged", "left", "excluded"), "why": ("ranked", "rare term", "live", "random")},
+    ),
+    Table(
+        "decisions",
+        "What became of the adapter of each cycle. `promoted`: it serves from then on; `kept`: the champion of before does; "
+        "`undecided`: so does that one, since nobody can tell which is better. `adapter_id` is NULL where the cycle has no "
+        "adapter, `champion_after` where the base model serves. Written by `speech_decision`, one part per cycle.",
+        pa.schema(
+            [
+                *_required(cycle=_INT32),
+                *_optional(adapter_id=_TEXT),
+                *_required(decision=_TEXT, reason=_TEXT, decided_at=_TEXT),
+                *_optional(champion_after=_TEXT),
+            ]
+        ),
+        {"decision": ("promoted", "kept", "undecided")},
     ),
     Table(
         "adapters",

@@ -98,13 +98,44 @@ def _owner_folder(home: Path, owner: str) -> Path:
 
 
 def current_output(home: Path, owner: str, stage: str) -> StageOutput | None:
-    """The output in use, or None when the stage has not run or its folder is gone."""
+    """The output in use, or None when the stage has not run, or what says so is gone or unreadable."""
     folder = stage_folder(home, owner, stage)
     try:
         pointer = json.loads((folder / "current.json").read_text(encoding="utf-8"))
         return _load(folder / pointer["folder"], owner, stage)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, KeyError):
         return None
+
+
+def stage_outputs(home: Path, owner: str) -> list[StageOutput]:
+    """The outputs in use of one owner, by the name of their stage."""
+    stages = sorted(path.parent.name for path in _owner_folder(home, owner).glob("*/current.json"))
+    return [output for stage in stages if (output := current_output(home, owner, stage))]
+
+
+def output_owners(home: Path) -> list[str]:
+    """Everything that has outputs: sermons, the corpus, cycles and whatever else there are several of."""
+    places = sorted({path.parent.parent for path in home.glob("*/*/*/current.json")})
+    found = [
+        place.name if place.parent.name == "sermons" else f"{place.parent.name.removesuffix('s')}-{place.name}"
+        for place in places
+    ]
+    corpus = [CORPUS] if any((home / CORPUS).glob("*/current.json")) else []
+    return [owner for owner in [*corpus, *found] if owner == CORPUS or _owner_folder(home, owner).is_dir()]
+
+
+def publish_again(store: MetadataStore, output: StageOutput) -> list[str]:
+    """Put the tables' fragments back as the output has them; returns those that were not, as `table/part`."""
+    with one_at_a_time(output.folder.parent / ".lock"):
+        if current_output(store.home, output.owner, output.stage) != output:
+            return []
+        return _publish(store, output)
+
+
+def forget_output(home: Path, output: StageOutput) -> None:
+    """Let a stage be out of date: its output is damaged, and what serves no longer counts as made."""
+    with one_at_a_time(output.folder.parent / ".lock"):
+        shutil.rmtree(output.folder, ignore_errors=True)
 
 
 def current_stage(home: Path, owner: str, stage: str) -> Path | None:
@@ -197,19 +228,26 @@ def _usable(folder: Path, owner: str, stage: str, key: str) -> StageOutput | Non
     return output if output.serves(key) else None
 
 
-def _publish(store: MetadataStore, output: StageOutput) -> None:
+def _publish(store: MetadataStore, output: StageOutput) -> list[str]:
+    """Returns what changed, as `table/part`."""
+    changed = []
     for table in output.tables:
         part = f"{output.owner}.{output.stage}" if TABLES[table].shared else output.owner
-        store.publish_file(table, part, output.folder / f"{table}.parquet")
+        if store.publish_file(table, part, output.folder / f"{table}.parquet"):
+            changed.append(f"{table}/{part}")
     if output.owner == CORPUS or _OF_A_KIND.fullmatch(output.owner):
-        return
+        return changed
     # One fragment for all stages of a sermon, so that a question about a thousand sermons opens a thousand files.
     folder = _owner_folder(store.home, output.owner)
     with one_at_a_time(folder / ".lock"):
         stages = sorted(path.parent.name for path in folder.glob("*/current.json"))
         outputs = {stage: current_output(store.home, output.owner, stage) for stage in stages}
         outputs[output.stage] = output
-        store.write("stage_results", output.owner, [_verdict(found) for found in outputs.values() if found])
+        # In an order of its own, whatever was made first: the same outputs give the same bytes.
+        verdicts = [_verdict(found) for _, found in sorted(outputs.items()) if found]
+        if store.write("stage_results", output.owner, verdicts):
+            changed.append(f"stage_results/{output.owner}")
+    return changed
 
 
 def _verdict(output: StageOutput) -> dict[str, Any]:

@@ -14,8 +14,8 @@ def test_the_page_of_settings_is_up_to_date() -> None:
 
 
 def test_the_lock_holds_no_address_and_every_requirement_has_a_hash() -> None:
-    for name in ("requirements.lock", "requirements-uv.lock"):
-        lock = (REPOSITORY / name).read_text(encoding="utf-8")
+    for path in sorted(REPOSITORY.glob("requirements*.lock")):
+        lock = path.read_text(encoding="utf-8")
         assert "://" not in lock
         requirements = [line for line in lock.splitlines() if line and not line.startswith((" ", "#"))]
         assert requirements

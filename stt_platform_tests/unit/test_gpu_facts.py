@@ -13,6 +13,7 @@ from stt_platform.gpu_facts import (
     Machine,
     Mount,
     allocator_settings,
+    bitsandbytes_cuda,
     device_findings,
     driver_cuda,
     is_wsl,
@@ -55,6 +56,9 @@ Built on Thu_Mar_28_02:18:24_PDT_2024
 Cuda compilation tools, release 12.4, V12.4.131
 """
 TORCH = "__version__ = '2.11.0+cu130'\ndebug = False\ncuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n"
+BITSANDBYTES = (
+    "libbitsandbytes_cpu.so\nlibbitsandbytes_cuda128.so\nlibbitsandbytes_cuda130.so\nlibbitsandbytes_rocm714.so"
+)
 MOUNTS = r"""/dev/sdc / ext4 rw,relatime,discard,errors=remount-ro,data=ordered 0 0
 none /mnt/wsl tmpfs rw,relatime 0 0
 drivers /usr/lib/wsl/drivers 9p ro,nosuid,nodev,noatime,aname=drivers;fmask=222;dmask=222 0 0
@@ -87,6 +91,7 @@ def machine(**texts: object) -> Machine:
         "adapters": ADAPTERS,
         "environment": {"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:512"},
         "torch": TORCH,
+        "bitsandbytes": BITSANDBYTES,
     }
     return Machine(**{**fine, **texts})
 
@@ -114,6 +119,8 @@ def test_cards_are_read() -> None:
         (toolkit_cuda(""), None),
         (torch_cuda(TORCH), (13, 0)),
         (torch_cuda("cuda: Optional[str] = None\nhip: Optional[str] = '6.4'\n"), None),
+        (bitsandbytes_cuda(BITSANDBYTES), [(12, 8), (13, 0)]),
+        (bitsandbytes_cuda("libbitsandbytes_cpu.so"), []),
         (is_wsl(WSL2), True),
         (is_wsl(LINUX), False),
         (is_wsl1(WSL1), True),
@@ -162,6 +169,9 @@ def test_a_home_on_a_windows_drive_is_said() -> None:
     assert (slow.verdict, slow.what) == ("look at", "STT_HOME lies on a 9p drive (/mnt/c)")
     assert "Linux's own disk" in slow.remedy
     assert mount_finding(Path("/home/ann"), machine()).verdict == "fine"
+    code = mount_finding(Path("/mnt/c/stt"), machine(), what="the folder of the platform")
+    assert code.what.startswith("the folder of the platform lies on a 9p drive")
+    assert "move the folder of the platform to" in code.remedy
     shared = MOUNTS.replace("/mnt/c 9p", "/mnt/c virtiofs")
     assert mount_finding(Path("/mnt/c/x"), machine(mounts=shared)).verdict == "look at"
     assert mount_finding(Path("/mnt/c/x"), machine(mounts=shared, kernel=LINUX)).verdict == "fine"
@@ -192,6 +202,7 @@ def test_a_machine_with_nothing_wrong() -> None:
         "NVIDIA RTX 2000 Ada Generation, 17.2 GB, of which 16.0 GB are free",
         "compute capability 8.9: bfloat16; FlashAttention-2 would run but is not installed",
         "driver 580.97, which serves CUDA 13.0; torch uses 13.0",
+        "bitsandbytes serves CUDA 13.0",
         "CUDA toolkit 12.4",
         "max_split_size_mb:512",
         "Windows keeps 0.2 GB of GPU memory on the host",
@@ -211,6 +222,9 @@ def test_a_machine_with_nothing_wrong() -> None:
         ({"cards": ADA.replace("1103", "6000")}, "look at", "10.9 GB are free", "other programs hold 6.3 GB"),
         ({"header": HEADER.replace("13.0", "12.4")}, "wrong", "serves CUDA 12.4; torch wants 13.0", "in Windows"),
         ({"torch": "cuda: Optional[str] = None\n"}, "wrong", "built without CUDA", "make setup"),
+        ({"bitsandbytes": BITSANDBYTES.replace("130", "118")}, "wrong", "for CUDA 11.8, 12.8; torch", "make setup"),
+        ({"bitsandbytes": "libbitsandbytes_cpu.so"}, "wrong", "or for CPUs only; torch wants 13.0", "make setup"),
+        ({"bitsandbytes": ""}, "wrong", "bitsandbytes is not installed", "make setup"),
         ({"environment": {}}, "look at", "PYTORCH_CUDA_ALLOC_CONF is not set", "max_split_size_mb:512"),
         ({"environment": {"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb=512"}}, "wrong", "name:value", "export"),
         ({"adapters": ADAPTERS.replace("151396352", "3151396352")}, "look at", "3.2 GB of GPU memory", "crawl"),

@@ -2,13 +2,13 @@
 
 import datetime
 import hashlib
-import time
 
 import dagster as dg
 
 from stt_platform.defs.corpus import corpus_plan
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.scripture.folders import own_folder
+from stt_platform.files import age_s
 from stt_platform.scripture.finding import source_files
 
 corpus = dg.define_asset_job(
@@ -41,7 +41,7 @@ def new_texts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Sen
     if cursor == context.cursor:
         return dg.SkipReason("the Bible texts are the same as before")
     youngest = max(state[2] for state in states) / 1e9
-    if time.time() - youngest < settings.inbox.settle_s:
+    if age_s(youngest) < settings.inbox.settle_s:
         at = datetime.datetime.fromtimestamp(youngest).strftime("%H:%M:%S")
         return dg.SkipReason(f"a text was still being written at {at}")
     stages = corpus_plan(platform.home, settings)

@@ -1,0 +1,123 @@
+"""What was left failed: the newest run that was to make something failed, and nothing is at work on it.
+
+A run that fails is an event in the night; crashes are tried again twice, all else is not. This is what is still broken
+afterwards, whenever one looks.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from dagster._core.storage.tags import PARTITION_NAME_TAG
+
+from stt_platform.defs.corpus import CORPUS_STAGES, corpus_stages
+from stt_platform.defs.sermons.jobs import OVER_ALL
+from stt_platform.defs.sermons.partitions import sermon_partitions
+from stt_platform.defs.sermons.runs import partitions_in_progress
+from stt_platform.defs.sermons.stage import SERMON_STAGES
+
+_FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_REASON_LENGTH = 300
+
+
+@dataclass(frozen=True)
+class LeftFailed:
+    """Something that is not made because its run failed.
+
+    Attributes:
+        asset: the first one of the run that was not made.
+        kind: "sermon", "cycle", …; "" for what is made once.
+        partition: its key; "" for what is made once.
+        run_id: "" where the run is no longer known.
+        since: ISO time.
+        reason: the first line of what the run said.
+        remedy: the command that tries it again.
+    """
+
+    asset: str
+    kind: str
+    partition: str
+    run_id: str
+    since: str
+    reason: str
+    remedy: str
+
+
+def left_failed(instance: dg.DagsterInstance) -> list[LeftFailed]:
+    """Sermons first, then cycles and what else is made for each of several, then what is made once."""
+    found = list(_of_partitions(instance, list(SERMON_STAGES), "sermon", sermon_partitions))
+    parted = [stage for stage in corpus_stages() if stage.parts is not None]
+    for kind in sorted({stage.parts.kind for stage in parted}):
+        stages = [stage for stage in parted if stage.parts.kind == kind]
+        found += _of_partitions(instance, [stage.name for stage in stages], kind, stages[0].parts.definition)
+    once = dict.fromkeys([*OVER_ALL, *(name for name, stage in CORPUS_STAGES.items() if stage.parts is None)])
+    return found + [failed for asset in once if (failed := _made_once(instance, asset))]
+
+
+def _of_partitions(
+    instance: dg.DagsterInstance, assets: list[str], kind: str, definition: dg.PartitionsDefinition
+) -> Iterator[LeftFailed]:
+    first: dict[str, str] = {}
+    for asset in assets:
+        for partition in _failed_partitions(instance, asset, definition):
+            first.setdefault(partition, asset)
+    busy = partitions_in_progress(instance) if first else frozenset()
+    for partition, asset in sorted(first.items()):
+        if partition not in busy:
+            filters = dg.RunsFilter(tags={PARTITION_NAME_TAG: partition}, statuses=_FAILED)
+            run = next(iter(instance.get_run_records(filters, limit=1)), None)
+            yield _entry(instance, asset, kind, partition, run)
+
+
+def _failed_partitions(instance: dg.DagsterInstance, asset: str, definition: dg.PartitionsDefinition) -> frozenset[str]:
+    status = get_and_update_asset_status_cache_value(instance, dg.AssetKey(asset), definition, instance)
+    if status is None:
+        return frozenset()
+    return frozenset(status.deserialize_failed_partition_subsets(definition).get_partition_keys())
+
+
+def _made_once(instance: dg.DagsterInstance, asset: str) -> LeftFailed | None:
+    records = instance.get_asset_records([dg.AssetKey(asset)])
+    entry = records[0].asset_entry if records else None
+    if entry is None or entry.last_run_id is None:
+        return None
+    made = entry.last_materialization
+    if made is not None and made.run_id == entry.last_run_id:
+        return None
+    run = instance.get_run_record_by_id(entry.last_run_id)
+    if run is None or run.dagster_run.status not in _FAILED:
+        return None
+    return _entry(instance, asset, "", "", run)
+
+
+def _entry(instance: dg.DagsterInstance, asset: str, kind: str, partition: str, run: dg.RunRecord | None) -> LeftFailed:
+    at = run.end_time or run.create_timestamp.timestamp() if run else None
+    since = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") if at else ""
+    chosen = {"sermon": f" --sermon {partition}", "": ""}.get(kind, f" --{kind} {partition}")
+    return LeftFailed(
+        asset=asset,
+        kind=kind,
+        partition=partition,
+        run_id=run.dagster_run.run_id if run else "",
+        since=since,
+        reason=_reason(instance, run.dagster_run) if run else "its run is no longer known",
+        remedy=f"stt run{chosen}" if kind == "sermon" else f"stt run --through {asset}{chosen}",
+    )
+
+
+def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    if run.status == dg.DagsterRunStatus.CANCELED:
+        return "it was stopped by hand"
+    kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
+    said = [entry.dagster_event for entry in instance.all_logs(run.run_id, of_type=kinds) if entry.dagster_event]
+    steps = [event for event in said if event.event_type == dg.DagsterEventType.STEP_FAILURE]
+    for event in [*steps, *said]:
+        error = getattr(event.event_specific_data, "error", None)
+        while error is not None and error.cause is not None:
+            error = error.cause
+        words = error.message if error is not None else event.message or ""
+        if words.strip():
+            return " ".join(words.split())[:_REASON_LENGTH]
+    return "its log does not say why"
