@@ -20,7 +20,7 @@ from stt_platform.store.stages import StageResult, build_stage
 
 _MARGIN = SAMPLE_RATE_HZ // 5
 _MOST_WORDS = 45
-_CHUNKS = {"train": 3, "test": 2}
+_CHUNKS = 3
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def make_church_home(store: MetadataStore, *, teaches: Sequence[str], examines: 
     for split, titles in (("train", teaches), ("test", examines)):
         for title in titles:
             script = by_title[title]
-            short = replace(script, paragraphs=_parts(script)[: _CHUNKS[split]], interludes=(), naming="name")
+            short = replace(script, paragraphs=_parts(script)[:_CHUNKS], interludes=(), naming="name")
             made.append(_take_in(store, short, split, whisper))
     store.write("splits", "all", [{"sermon": each.sermon, "split": each.split, "pinned": False} for each in made])
     collect_references(store)

@@ -53,8 +53,8 @@ EXAMINES = (
     "Noble Readers",
 )
 LOOP = {
-    # Two thirds of the chunks are asked about in the first cycle, the rest in the second.
-    "STT_FEEDBACK__SHARE": "0.7",
+    # Most of the chunks are asked about in the first cycle, some are left for the second.
+    "STT_FEEDBACK__SHARE": "0.85",
     "STT_FEEDBACK__QUOTA": "1",
     "STT_LOOP__CORRECTED_SEGMENTS": "6",
     "STT_LOOP__QUIET_MINUTES": "0",
@@ -95,10 +95,15 @@ class Loop:
         return job.execute_in_process(instance=self.instance, partition_key=request.partition_key, asset_selection=some)
 
     def answer(self, cycle: int, *, shuffled: bool = False, and_one_that_examines: str = "") -> None:
-        """What the stand-in reviewer does with the list of a cycle: writes what is said in each chunk, or spoils it."""
+        """What the stand-in reviewer does with the list of a cycle: writes what is said in each chunk.
+
+        Or, `shuffled`, what is said in others; and it spoils what was answered before too.
+        """
         with (self.home / "review" / f"cycle-{cycle}" / "review.csv").open(encoding="utf-8-sig", newline="") as file:
             asked = [row["chunk_id"] for row in csv.DictReader(file)]
         asked += [and_one_that_examines] if and_one_that_examines else []
+        if shuffled:
+            asked += [name for name in self.corrected() if name not in asked]
         texts = [self.known[chunk_id] for chunk_id in asked]
         if shuffled:
             texts = texts[len(texts) // 2 :] + texts[: len(texts) // 2]
@@ -108,6 +113,13 @@ class Loop:
             writer = csv.writer(file)
             writer.writerow(["chunk_id", "corrected", "verdict", "reviewer"])
             writer.writerows([name, text, "usable", REVIEWER] for name, text in zip(asked, texts, strict=True))
+
+    def corrected(self) -> list[str]:
+        """Chunks that teach with what a person wrote."""
+        found = MetadataStore(self.home).query(
+            "select distinct chunk_id from corrections where status = 'accepted' order by 1"
+        )
+        return found["chunk_id"].to_pylist()
 
 
 @pytest.fixture(scope="module")
@@ -194,11 +206,10 @@ def test_what_was_corrected_teaches_and_what_examines_does_not(
     store = MetadataStore(loop.home)
     rows = store.read("corrections", "cycle-0").to_pylist()
     (refused,) = (row for row in rows if row["status"] == "rejected")
-    assert len(rows) == 17
     assert "test" in refused["reason"]
     examples = [row for row in store.read("training_examples", "cycle-0").to_pylist() if row["split"] == "train"]
     kinds = Counter(row["source_kind"] for row in examples)
-    assert kinds["correction"] == 16
+    assert kinds["correction"] == len(rows) - 1 >= 20
     assert kinds["replay"] > 0
     assert refused["chunk_id"] not in {row["example_id"] for row in examples}
     folder = current_output(loop.home, "cycle-0", "speech_training_set").folder
@@ -234,7 +245,12 @@ def test_the_adapter_says_where_it_comes_from_and_what_it_looked_like(
     assert row == {"kind": "whisper", "base_model": "whisper-tiny.en", "status": "trained"}
 
 
-def test_a_cycle_of_spoilt_corrections_is_rejected_and_the_champion_stays(loop: Loop) -> None:
+@pytest.mark.timeout(900)
+def test_a_cycle_of_spoilt_corrections_is_rejected_and_the_champion_stays(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Once through them is enough to be spoilt.
+    monkeypatch.setenv("STT_SPEECH_TRAINING__EPOCHS", "1")
     champion = speech_champion(loop.home).adapter_id
     before = wers(loop.home, 0)[True]
     (asked,) = loop.tick("next_cycle")
@@ -326,3 +342,29 @@ def test_sensors_are_harmless_on_an_empty_instance_and_say_what_is_missing(
     assert [result for name in expected for result in empty.tick(name)] == []
     assert empty.said == expected
     assert instance.get_dynamic_partitions("cycle") == []
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(3600)
+def test_three_cycles_by_sensors_alone_never_make_it_worse(
+    made: tuple[Loop, dg.ExecuteInProcessResult], loop: Loop
+) -> None:
+    """Two more cycles after the first, of what was not corrected yet; the champion's errors never rise."""
+    for cycle in (1, 2):
+        (asked,) = loop.tick("next_cycle")
+        assert asked.success
+        loop.answer(cycle)
+        loop.tick("new_corrections")
+        loop.tick("retrain")
+        loop.tick("promoted")
+    decided = MetadataStore(loop.home).query("select * from decisions order by cycle").to_pylist()
+    assert [row["cycle"] for row in decided] == [0, 1, 2]
+    assert "promoted" in [row["decision"] for row in decided]
+    champions = [row["champion_after"] for row in decided]
+    rows = MetadataStore(loop.home).query(
+        "select adapter_id, value from evaluations where \"set\" = 'church_test' and slice = 'all' and metric = 'wer'"
+    )
+    scored = {row["adapter_id"]: row["value"] for row in rows.to_pylist()}
+    served = [scored[None], *(scored[champion] for champion in champions)]
+    assert served == sorted(served, reverse=True)
+    assert (loop.home / "bundles" / "latest").exists()

@@ -167,8 +167,9 @@ class _AudioFolder:
         for number, example in enumerate(found.examples, start=1):
             try:
                 kept.append(self._write_one(example))
-            except (UnreadableMedia, OSError) as error:
+            except (UnreadableMedia, OSError, sf.SoundFileError) as error:
                 unreadable[example.example_id] = str(error)
+                self._file_of(example).unlink(missing_ok=True)
             self._work.progress(number, len(found.examples), "examples")
         for split in ("train", "dev"):
             rows = [self._metadata(row) for row in kept if row.split == split]
@@ -176,8 +177,11 @@ class _AudioFolder:
                 (self._work.folder / split / METADATA).write_text("".join(rows), encoding="utf-8")
         return replace(found, examples=tuple(kept)), unreadable
 
+    def _file_of(self, example: SpeechExample) -> Path:
+        return self._work.folder / example.split / f"{example.example_id}.wav"
+
     def _write_one(self, example: SpeechExample) -> SpeechExample:
-        target = self._work.folder / example.split / f"{example.example_id}.wav"
+        target = self._file_of(example)
         target.parent.mkdir(exist_ok=True)
         if example.example_id in self._silences:
             start, end = self._silences[example.example_id]
@@ -193,7 +197,6 @@ class _AudioFolder:
         with sf.SoundFile(target) as sound:
             duration_s = sound.frames / sound.samplerate
         if duration_s > _LONGEST_S:
-            target.unlink()
             raise OSError(f"{example.audio} lasts {duration_s:.1f} s, more than Whisper's window of {_LONGEST_S:g} s")
         return replace(example, duration_s=duration_s)
 
