@@ -44,6 +44,7 @@ lint: setup ## Style and imports
 
 prove: setup ## The slow proofs: benchmarks and long stress
 	$(VENV)/bin/python benchmarks/stress.py --processes 8 --claims 500 --fragments 500
+	$(VENV)/bin/python -m benchmarks.chaos --trials 20 --rounds 10
 	$(PYTEST) -m prove
 
 docs: setup ## Pages that are made from the code

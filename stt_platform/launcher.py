@@ -15,6 +15,7 @@ from dagster import DagsterInstance, DagsterRun
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 
+import stt_platform.sqlite_patience  # noqa: F401 - by its import
 from stt_platform.files import age_s
 
 _GRACE_S = 60

@@ -192,8 +192,6 @@ def _copy_database(path: Path, target: Path) -> str:
     try:
         with closing(sqlite3.connect(path, timeout=_BUSY_S)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
-            # A copy in one file, that can be read where nothing may be written.
-            copy.execute("PRAGMA journal_mode = DELETE")
         if fault := _fault(target):
             target.unlink()
             return fault

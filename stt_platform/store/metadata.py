@@ -275,16 +275,16 @@ def _read(schema: pa.Schema, fragment: _Fragment) -> pa.Table:
     try:
         file = pq.ParquetFile(pa.BufferReader(fragment.buffer), page_checksum_verification=True)
         written = file.read(columns=[name for name in schema.names if name in file.schema_arrow.names])
-    except (pa.ArrowInvalid, OSError) as error:
+        columns = [
+            written[each.name].cast(each.type)
+            if each.name in written.column_names
+            else pa.nulls(written.num_rows, each.type)
+            for each in schema
+        ]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DamagedFragmentError(
             f"{fragment.path} cannot be read ({error}). `stt restore` makes it again."
         ) from error
-    columns = [
-        written[each.name].cast(each.type)
-        if each.name in written.column_names
-        else pa.nulls(written.num_rows, each.type)
-        for each in schema
-    ]
     return pa.Table.from_arrays(columns, schema=schema)
 
 

@@ -114,10 +114,17 @@ def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     said = [entry.dagster_event for entry in instance.all_logs(run.run_id, of_type=kinds) if entry.dagster_event]
     steps = [event for event in said if event.event_type == dg.DagsterEventType.STEP_FAILURE]
     for event in [*steps, *said]:
-        error = getattr(event.event_specific_data, "error", None)
-        while error is not None and error.cause is not None:
-            error = error.cause
-        words = error.message if error is not None else event.message or ""
-        if words.strip():
-            return " ".join(words.split())[:_REASON_LENGTH]
+        if words := " ".join(_words(event).split()):
+            return words[:_REASON_LENGTH]
     return "its log does not say why"
+
+
+def _words(event: dg.DagsterEvent) -> str:
+    """What a stage says to its user, else the error that was at the bottom of it, else what Dagster says."""
+    told = getattr(event.event_specific_data, "user_failure_data", None)
+    if told is not None and told.description:
+        return told.description
+    error = getattr(event.event_specific_data, "error", None)
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message if error is not None else event.message or ""
