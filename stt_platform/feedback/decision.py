@@ -43,8 +43,8 @@ def decide(*, spoilt: str = "", beside_champion: Comparison | None, general: str
         )
     if beside_champion.better != "b":
         outcome: Outcome = "kept" if beside_champion.better == "a" else "undecided"
-        return Decision(outcome, f"it is not shown to hear better on the church test: {beside_champion.reason}")
-    better = f"it hears better on the church test: {beside_champion.reason}"
+        return Decision(outcome, f"it is not shown to hear better on the church test: {_numbers(beside_champion)}")
+    better = f"it hears better on the church test: {_numbers(beside_champion)}"
     if general == NOT_WORSE:
         return Decision("promoted", f"{better}; and it is not worse on general speech")
     if general == WORSE:
@@ -62,3 +62,15 @@ def decide(*, spoilt: str = "", beside_champion: Comparison | None, general: str
         f"whether it got worse at everything else is not known ({general}): put general speech with its texts, such as "
         f"LibriSpeech's test-clean, into STT_HOME/general; {better}",
     )
+
+
+def _numbers(found: Comparison) -> str:
+    if found.value_a is None or found.value_b is None:
+        return found.reason
+    words = f"{found.value_b:.1%} of the words wrong, where what serves now gets {found.value_a:.1%} wrong"
+    if found.low is not None and found.high is not None:
+        words += f" (the difference is {100 * found.low:+.1f} to {100 * found.high:+.1f} points"
+        words += (
+            f", p = {found.p_value:.2g}, {found.n} sermons)" if found.p_value is not None else f", {found.n} sermons)"
+        )
+    return f"{words}; {found.missing}" if found.missing else words

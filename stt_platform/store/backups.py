@@ -150,7 +150,7 @@ def restore(home: Path, backup: Backup | None) -> Restored:
         (home / "dagster" / "created").unlink(missing_ok=True)
     files = backup.files if backup else ()
     databases = tuple(name for name in files if name in damaged)
-    missing = tuple(name for name in files if not _is_database(name) and not _is_readable(home / name))
+    missing = tuple(name for name in files if _is_wanted(home, name) and not _is_readable(home / name))
     for name in (*databases, *missing):
         copy_atomically(backup.folder / name, home / name)
     return Restored(backup.name if backup else None, databases, missing, aside)
@@ -240,7 +240,7 @@ def _databases(home: Path) -> Iterator[Path]:
 
 
 def _is_database(name: str) -> bool:
-    return any(Path(name).match(pattern.replace("**/", "")) for pattern in _DATABASES) or name in _MAIN
+    return name.startswith(("dagster/", "label-studio/"))
 
 
 def _small_files(home: Path) -> list[Path]:
@@ -250,6 +250,12 @@ def _small_files(home: Path) -> list[Path]:
         for path in found
         if path.is_file() and not path.is_symlink() and path.name[0] != "." and path.suffix.lower() not in _AUDIO
     )
+
+
+def _is_wanted(home: Path, name: str) -> bool:
+    """Whether it comes back by being missing: no log of a run, and nothing of a sermon that was removed since."""
+    owner = home.joinpath(*Path(name).parts[:2]) if name.startswith("sermons/") else home
+    return not _is_database(name) and owner.is_dir()
 
 
 def _is_readable(path: Path) -> bool:

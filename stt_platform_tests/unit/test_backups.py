@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -202,6 +203,16 @@ def test_what_people_wrote_comes_back_where_it_is_missing_or_torn_and_is_never_o
     assert done.set_aside is None
     assert json.loads((home / "sermons/2024-03-10--grace/sermon.json").read_text()) == {}
     assert (home / "corrections/ann.csv").read_text().endswith("newer\n")
+
+
+def test_what_was_removed_on_purpose_stays_away(home: Path) -> None:
+    made = backup(home)
+    shutil.rmtree(home / "sermons" / "2024-03-10--grace")
+    (home / RUN).unlink()
+    done = restore(home, made)
+    assert (done.files, done.databases, done.set_aside) == ((), (), None)
+    assert not (home / "sermons" / "2024-03-10--grace").exists()
+    assert not (home / RUN).exists()
 
 
 def test_half_a_backup_is_none(home: Path) -> None:
