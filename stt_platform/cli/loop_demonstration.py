@@ -28,7 +28,7 @@ _DECISION = "select decision, reason from decisions where cycle = $cycle"
 
 
 # The church has a few dozen chunks: a tenth of them, as in a real one, would teach nothing.
-_ASKED = {"STT_FEEDBACK__SHARE": "0.7", "STT_FEEDBACK__QUOTA": "0.25"}
+_ASKED = {"STT_FEEDBACK__SHARE": "0.85", "STT_FEEDBACK__QUOTA": "0.25"}
 
 
 @contextmanager

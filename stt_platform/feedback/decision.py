@@ -39,7 +39,9 @@ def decide(*, spoilt: str = "", beside_champion: Comparison | None, general: str
         return Decision("kept", f"the church test is not valid: {spoilt}")
     if beside_champion is None:
         return Decision(
-            "undecided", "it was not measured on the same texts as what serves now: run speech_evaluation again"
+            "undecided",
+            "it was not measured beside what serves now: the church test needs texts of sermons that examine (put them into "
+            "STT_HOME/references); then run speech_evaluation again",
         )
     if beside_champion.better != "b":
         outcome: Outcome = "kept" if beside_champion.better == "a" else "undecided"

@@ -140,24 +140,32 @@ def test_the_instance_is_told_what_lies_on_the_disk(
 # When it starts
 
 
-def ask(instance: dg.DagsterInstance, home: Path) -> dg.RunRequest | dg.SkipReason:
-    context = dg.build_schedule_context(instance=instance)
+@pytest.fixture
+def kept(tmp_path: Path) -> dg.DagsterInstance:
+    """An instance on the disk: the context of a schedule opens it anew."""
+    (tmp_path / "instance").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "instance")) as instance:
+        yield instance
+
+
+def ask(kept: dg.DagsterInstance, home: Path) -> dg.RunRequest | dg.SkipReason:
+    context = dg.build_schedule_context(instance=kept)
     return jobs.nightly(context, platform=Platform(home_folder=str(home)))
 
 
 def test_it_starts_once_a_day(
-    stt_home: Path, sermon: str, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    stt_home: Path, sermon: str, kept: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STT_UPKEEP__HOUR", "0")
-    assert isinstance(ask(instance, stt_home), dg.RunRequest)
-    run_upkeep(instance)
-    assert "done today" in ask(instance, stt_home).skip_message
+    assert isinstance(ask(kept, stt_home), dg.RunRequest)
+    run_upkeep(kept)
+    assert "done today" in ask(kept, stt_home).skip_message
 
 
 def test_a_clock_that_was_put_back_does_not_stop_it(
-    stt_home: Path, sermon: str, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    stt_home: Path, sermon: str, kept: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_upkeep(instance)
+    run_upkeep(kept)
 
     class LastYear(datetime):
         @classmethod
@@ -166,7 +174,7 @@ def test_a_clock_that_was_put_back_does_not_stop_it(
 
     monkeypatch.setenv("STT_UPKEEP__HOUR", "0")
     monkeypatch.setattr(jobs, "datetime", LastYear)
-    assert isinstance(ask(instance, stt_home), dg.RunRequest)
+    assert isinstance(ask(kept, stt_home), dg.RunRequest)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +184,7 @@ def test_a_clock_that_was_put_back_does_not_stop_it(
 def test_it_waits(
     stt_home: Path,
     sermon: str,
-    instance: dg.DagsterInstance,
+    kept: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
     variables: dict[str, str],
     words: str,
@@ -189,11 +197,11 @@ def test_it_waits(
     monkeypatch.setattr(jobs, "datetime", InTheMorning)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert words in ask(instance, stt_home).skip_message
+    assert words in ask(kept, stt_home).skip_message
 
 
-def test_an_empty_instance_is_left_alone(stt_home: Path, instance: dg.DagsterInstance) -> None:
-    assert "no sermons yet" in ask(instance, stt_home).skip_message
+def test_an_empty_instance_is_left_alone(stt_home: Path, kept: dg.DagsterInstance) -> None:
+    assert "no sermons yet" in ask(kept, stt_home).skip_message
 
 
 # What the summary says

@@ -200,6 +200,11 @@ class _AudioFolder:
             raise OSError(f"{example.audio} lasts {duration_s:.1f} s, more than Whisper's window of {_LONGEST_S:g} s")
         return replace(example, duration_s=duration_s)
 
+    def _speaker_of(self, name: str) -> str:
+        """Whose general speech it is, so that what one person says may be joined; empty where the set does not tell."""
+        found = self._general.get(name)
+        return f"replay:{found.speaker}" if found is not None and found.speaker else ""
+
     def _write_samples(self, target: Path, source: Path, start: int, end: int | None) -> None:
         sf.write(target, read_stretch(source, start, end), SAMPLE_RATE_HZ, subtype="PCM_16")
 
@@ -209,6 +214,7 @@ class _AudioFolder:
             "text": row.text,
             "kind": row.kind,
             "sermon": row.sermon,
+            "recording": row.sermon or self._speaker_of(row.example_id),
             "duration_s": round(row.duration_s, 4),
             "weak": row.weak,
             "times_s": row.times_s,

@@ -144,7 +144,8 @@ def _plan(work: Work, base: Path, chosen: SpeechTrainingSettings) -> Planned:
 def _prepared(
     work: Work, folder: Path, checkpoint: WhisperCheckpoint, features: Path, *, packed_share: float = 0.0
 ) -> WhisperSet:
-    rows = list(_read(folder))
+    # What is of one recording stands together, so that it can be joined.
+    rows = sorted(_read(folder), key=lambda example: (example.recording, example.example_id))
     try:
         return prepare(
             rows,
@@ -170,7 +171,7 @@ def _read(folder: Path) -> Iterator[WhisperExample]:
                 text=row["text"],
                 kind=row["kind"],
                 segments=(Segment(*times, row["text"]),) if times else (),
-                recording=row["sermon"],
+                recording=row["recording"],
                 weak=row["weak"],
                 confidence=row["confidence"],
             )

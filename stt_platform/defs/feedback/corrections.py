@@ -25,11 +25,16 @@ from stt_platform.settings import Settings
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import StageOutput, StageResult
 
+# What reviewers were shown is what they were asked about last, whatever is heard there today.
 _CHUNKS = """
 select chunks.chunk_id, chunks.sermon, chunks.end_sample - chunks.start_sample as samples, splits.split,
-    any_value(transcripts.text) as text
+    coalesce(any_value(asked.text), any_value(transcripts.text)) as text, any_value(asked.confidence) as confidence
 from chunks join splits on splits.sermon = chunks.sermon
 left join transcripts on transcripts.chunk_id = chunks.chunk_id
+left join (
+    select chunk_id, text, confidence from flagged_segments where status = 'flagged' and cycle <= $cycle
+    qualify row_number() over (partition by chunk_id order by cycle desc) = 1
+) as asked on asked.chunk_id = chunks.chunk_id
 group by all order by chunks.chunk_id
 """
 _STATES = """
@@ -53,17 +58,23 @@ def exports(home: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
-def _known(store: MetadataStore) -> dict[str, KnownChunk]:
+def _known(store: MetadataStore, cycle: int) -> dict[str, KnownChunk]:
     return {
         row["chunk_id"]: KnownChunk(
-            row["chunk_id"], row["sermon"], row["split"], row["samples"] / SAMPLE_RATE_HZ, row["text"]
+            chunk_id=row["chunk_id"],
+            sermon=row["sermon"],
+            split=row["split"],
+            duration_s=row["samples"] / SAMPLE_RATE_HZ,
+            proposal=row["text"],
+            unchanged_probability=row["confidence"],
         )
-        for row in store.query(_CHUNKS).to_pylist()
+        for row in store.query(_CHUNKS, {"cycle": cycle}).to_pylist()
     }
 
 
 def _parameters(home: Path, settings: Settings, cycle: str) -> Mapping[str, Any]:
-    chunks = [(c.chunk_id, c.split, c.proposal) for c in _known(MetadataStore(home)).values()]
+    known = _known(MetadataStore(home), int(cycle)).values()
+    chunks = [(c.chunk_id, c.split, c.proposal, c.unchanged_probability) for c in known]
     return {
         "cycle": cycle,
         "exports": {path.relative_to(home).as_posix(): sha256_of(path) for path in exports(home)},
@@ -104,7 +115,7 @@ def corrections(work: Work) -> StageResult:
     store = work.store
     paths = exports(store.home)
     answers = [answer for path in paths for answer in _answers(work, path)]
-    chunks = _known(store)
+    chunks = _known(store, int(work.part))
     found = merge_answers(answers, chunks, count_tokens=_token_counter(work.settings))
     counts = Counter(row.status for row in found)
     known = reviewers(found, chunks)
