@@ -106,6 +106,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--verses", type=int, default=100)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--no-examples", dest="examples", action="store_false", help="ask the base in one way only")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
@@ -122,8 +123,10 @@ def measure(chosen: argparse.Namespace, temporary: Path) -> tuple[dict[str, Stat
     sources = [verse.source for verse in verses]
     model, tokenizer = load_causal_model(translator_folder(_MODEL, chosen.home or temporary, print))
     # A base model is at its best with examples.
-    shown = [(row.en, row.es) for row in choose_examples(pairs, seed=1)]
-    best = texts_of(Translator(model.eval(), tokenizer, prompt="examples", examples=shown).translate(sources))
+    best = None
+    if chosen.examples:
+        shown = [(row.en, row.es) for row in choose_examples(pairs, seed=1)]
+        best = texts_of(Translator(model.eval(), tokenizer, prompt="examples", examples=shown).translate(sources))
     options = CausalLoraOptions(held_out=50, translated=0)
     task = CausalLoraTask(model, tokenizer, examples, options, base_name=_MODEL)
     packing = task.packing()
@@ -153,7 +156,7 @@ def measure(chosen: argparse.Namespace, temporary: Path) -> tuple[dict[str, Stat
     systems = {
         "copy of the source": scored(verses, sources),
         "base, TranslateGemma's prompt": scored(verses, before),
-        "base, three examples": scored(verses, best),
+        **({"base, three examples": scored(verses, best)} if best is not None else {}),
         "adapter": scored(verses, after),
     }
     print(f"\n{len(verses)} held-out verses, {systems['adapter'].signature}")

@@ -14,7 +14,9 @@ from stt_platform.web.sword import fetch_sword
 @pytest.mark.timeout(3600)
 def test_sixty_steps_beat_the_base_model_and_a_copy_of_the_source(tmp_path: Path) -> None:
     fetch_sword(["sword-text-kjv", "sword-text-sparv"], tmp_path / "texts")
-    chosen = Namespace(folder=tmp_path / "texts", home=tmp_path, steps=60, verses=100, learning_rate=1e-3)
+    chosen = Namespace(
+        folder=tmp_path / "texts", home=tmp_path, steps=60, verses=100, learning_rate=1e-3, examples=True
+    )
     systems, full = measure(chosen, tmp_path)
     ours = systems.pop("adapter")
     for statistics in systems.values():
