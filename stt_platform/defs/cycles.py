@@ -10,10 +10,14 @@ CYCLES = Parts("cycle", cycle_partitions)
 """For stages that are made anew in each cycle; the output of cycle 3 lies in `STT_HOME/cycles/3`."""
 
 
+def known_cycles(instance: dg.DagsterInstance) -> list[int]:
+    """The numbers of all cycles, the newest first."""
+    return sorted((int(key) for key in instance.get_dynamic_partitions(cycle_partitions.name)), reverse=True)
+
+
 def newest_cycle(instance: dg.DagsterInstance) -> str:
     """The key of the newest cycle; the first one is added where there is none."""
-    known = [int(key) for key in instance.get_dynamic_partitions(cycle_partitions.name)]
-    return with_cycle(instance, max(known, default=0))
+    return with_cycle(instance, max(known_cycles(instance), default=0))
 
 
 def with_cycle(instance: dg.DagsterInstance, number: int) -> str:

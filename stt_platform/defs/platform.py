@@ -9,6 +9,9 @@ from stt_platform.store.metadata import MetadataStore
 
 OWNERS = ["team:stt_platform"]
 
+SENSORS_OFF = "sensors are off (setting `sensors`): nothing is started by itself"
+"""What a sensor or schedule says that was switched off."""
+
 
 class Platform(dg.ConfigurableResource):
     """The place (`STT_HOME`), its store and its settings, read anew in every step."""

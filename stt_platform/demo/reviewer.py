@@ -9,8 +9,9 @@ import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from stt_platform.defs.adapters.speech_chunks import heard_chunk
 from stt_platform.files import write_atomically
-from stt_platform.speech.script_alignment import HeardChunk, HeardWord, script_parts
+from stt_platform.speech.script_alignment import script_parts
 from stt_platform.store.metadata import MetadataStore
 
 REVIEWER = "stand-in reviewer (reads the script)"
@@ -50,16 +51,7 @@ def review(store: MetadataStore, cycle: int) -> int:
 def _corrections(store: MetadataStore, asked: Mapping[str, str]) -> Iterator[dict[str, str]]:
     for script in store.query(_SCRIPTS).to_pylist():
         rows = store.query(_CHUNKS, {"sermon": script["sermon"]}).to_pylist()
-        chunks = [
-            HeardChunk(
-                row["chunk_id"],
-                row["start_sample"],
-                row["end_sample"],
-                tuple(HeardWord(word["word"], word["start_sample"], word["end_sample"]) for word in row["words"]),
-            )
-            for row in rows
-        ]
-        for part in script_parts(script["text"], chunks):
+        for part in script_parts(script["text"], [heard_chunk(row) for row in rows]):
             if part.text:
                 yield {
                     "chunk_id": part.chunk_id,

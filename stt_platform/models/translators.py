@@ -1,11 +1,10 @@
 """From a translator's name in the registry to a folder that `load_translator` reads in seconds."""
 
-import shutil
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from stt_platform.files import fsync_file, fsync_folder, one_at_a_time, temporary_name
+from stt_platform.models.conversion import converted_once
 from stt_platform.models.registry import Model, ModelMissing, hub_token, model
 
 _CAUSAL, _GGUF, _MARIAN = "causal-lm", "causal-lm-gguf", "marian"
@@ -86,24 +85,12 @@ def _converted(entry: Model, home: Path, progress: Callable[[str], None] | None)
     if folder.is_dir():
         return folder
     entry.folder_on_disk()
-    with one_at_a_time(folder.with_name(f".{folder.name}.lock")):
-        if folder.is_dir():
-            return folder
+
+    def announce() -> None:
         if progress is not None:
             progress(f"converting {entry.identity} to safetensors, once: about half a minute")
-        for left in folder.parent.glob(f".{folder.name}.*.tmp"):
-            shutil.rmtree(left)
-        temporary = temporary_name(folder)
-        temporary.mkdir()
-        try:
-            _convert(entry, temporary)
-            for path in temporary.iterdir():
-                fsync_file(path)
-            temporary.rename(folder)
-            fsync_folder(folder.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return folder
+
+    return converted_once(folder, lambda target: _convert(entry, target), announce)
 
 
 def _convert(entry: Model, folder: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stt_platform.files import fsync_file, fsync_folder, one_at_a_time, temporary_name
+from stt_platform.models.conversion import converted_once
 from stt_platform.models.ctranslate2_file import read_ctranslate2
 from stt_platform.models.registry import Model, ModelMissing, model
 
@@ -71,24 +71,12 @@ def whisper_folder(name: str, home: Path, progress: Callable[[str], None] | None
     if folder.is_dir():
         return folder
     served = entry.folder_on_disk()
-    with one_at_a_time(folder.with_name(f".{folder.name}.lock")):
-        if folder.is_dir():
-            return folder
+
+    def announce() -> None:
         if progress is not None:
             progress(f"converting {entry.identity} for training, once")
-        for left in folder.parent.glob(f".{folder.name}.*.tmp"):
-            shutil.rmtree(left)
-        temporary = temporary_name(folder)
-        temporary.mkdir()
-        try:
-            _convert(entry, served, temporary)
-            for path in temporary.iterdir():
-                fsync_file(path)
-            temporary.rename(folder)
-            fsync_folder(folder.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return folder
+
+    return converted_once(folder, lambda target: _convert(entry, served, target), announce)
 
 
 def _convert(entry: Model, served: Path, folder: Path) -> None:

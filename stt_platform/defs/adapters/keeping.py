@@ -6,6 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from stt_platform.defs.adapters.planning import Planned
+from stt_platform.defs.adapters.report import CURVES, EXAMPLES
 from stt_platform.defs.adapters.training_run import curves_of
 from stt_platform.defs.work import Work
 from stt_platform.models.registry import Model
@@ -13,6 +15,7 @@ from stt_platform.settings import PlatformError
 from stt_platform.store.adapters import record_made
 from stt_platform.training.adapter_files import AdapterFiles, Base, Provenance, weights_sha256, write_adapter
 from stt_platform.training.loop import STOPPED_EARLY, Trained
+from stt_platform.training.pictures import curves_picture
 
 
 def keep_adapter(
@@ -68,3 +71,47 @@ def adapter_row(adapter: AdapterFiles, trained: Trained) -> dict[str, Any]:
         "status": "stopped early" if early else "trained",
         "reason": "nothing that was watched became better any more" if early else None,
     }
+
+
+def training_facts(
+    adapter: AdapterFiles, base: str, trained: Trained, planned: Planned, left_out: Mapping[str, str], *, device: str
+) -> dict[str, Any]:
+    """What every training tells of itself.
+
+    Args:
+        base: identity of the model that was trained on.
+        left_out: examples that could not be learned from, with the reason.
+    """
+    tokens = sum(step.tokens for step in trained.steps)
+    return {
+        "adapter_id": adapter.adapter_id,
+        "base": base,
+        "status": trained.status,
+        "steps": trained.steps[-1].step,
+        "best step": trained.best_step,
+        "training (s)": round(trained.seconds, 1),
+        "tokens per second": round(tokens / max(trained.seconds, 1e-9), 1),
+        "left out": dict(left_out),
+        "memory plan": planned.table,
+        "memory": _memory(planned, trained, device),
+    }
+
+
+def _memory(planned: Planned, trained: Trained, device: str) -> str:
+    measured = max((step.memory_bytes for step in trained.steps), default=0)
+    if device == "cpu" or not measured:
+        return f"{planned.words}; the whole process took {measured / 1e9:.1f} GB"
+    return f"{planned.words}; {planned.beside(measured)}"
+
+
+def write_what_it_learned(
+    work: Work, trained: Trained, examples: Sequence[Mapping[str, str]], names: Mapping[str, str] | None = None
+) -> None:
+    """The curves as a picture, and examples before and after, for `report.adapter_metadata`.
+
+    Args:
+        names: what people are shown for a measure, where that is not its own name.
+    """
+    picture = curves_picture(trained.steps, trained.evaluations, best_step=trained.best_step, names=names)
+    (work.folder / CURVES).write_bytes(picture)
+    (work.folder / EXAMPLES).write_text(json.dumps(examples, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -1,7 +1,6 @@
 """The chunks that a recogniser may learn from, with every text that the store has for them."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from stt_platform.audio import SAMPLE_RATE_HZ
@@ -105,8 +104,3 @@ def silent_stretches(store: MetadataStore) -> Iterator[tuple[OtherSound, int, in
         start, end = row["start_sample"], min(row["end_sample"], row["start_sample"] + longest)
         name = f"{row['sermon']}.{start:09d}-{end:09d}"
         yield OtherSound(name, (end - start) / SAMPLE_RATE_HZ, row["sermon"], ""), start, end
-
-
-def audio_of(home: Path, chunk: LabelledChunk) -> Path:
-    """The file of a chunk's sound."""
-    return home / chunk.audio

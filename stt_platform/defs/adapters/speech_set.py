@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,7 +19,7 @@ from stt_platform.defs.cycles import CYCLES
 from stt_platform.defs.sermons.freezing import freeze_sermons
 from stt_platform.defs.work import Work
 from stt_platform.evaluation.general_sets import USABLE, Utterance, read_general_sets
-from stt_platform.files import sha256_of
+from stt_platform.files import link_atomically, sha256_of
 from stt_platform.settings import PlatformError, Settings
 from stt_platform.store.choices import LabelPolicy, ViewChoice, label_policy, training_view
 from stt_platform.store.metadata import MetadataStore
@@ -192,7 +190,7 @@ class _AudioFolder:
         elif example.example_id in self._general:
             self._write_samples(target, Path(example.audio), 0, None)
         else:
-            _link(self._work.store.home / example.audio, target)
+            link_atomically(self._work.store.home / example.audio, target)
         self.sha256[example.example_id] = sha256_of(target)
         with sf.SoundFile(target) as sound:
             duration_s = sound.frames / sound.samplerate
@@ -221,16 +219,6 @@ class _AudioFolder:
             "confidence": row.confidence,
         }
         return json.dumps(values, ensure_ascii=False) + "\n"
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        # Another file system, or one without links.
-        shutil.copyfile(source, target)
 
 
 def _row(cycle: str, example: SpeechExample) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 
 from stt_platform.defs.adapters import report
-from stt_platform.defs.adapters.keeping import adapter_row, keep_adapter
+from stt_platform.defs.adapters.keeping import adapter_row, keep_adapter, training_facts, write_what_it_learned
 from stt_platform.defs.adapters.planning import Planned, plan_training
 from stt_platform.defs.adapters.training_run import clear_checkpoints, run_training
 from stt_platform.defs.adapters.translation import training_examples
@@ -22,10 +22,9 @@ from stt_platform.settings import MarianTrainingSettings, PlatformError, Setting
 from stt_platform.store.stages import StageResult
 from stt_platform.training.architectures import model_config, model_shape
 from stt_platform.training.causal_lora import TARGET_MODULES, CausalLoraOptions, CausalLoraTask
-from stt_platform.training.loop import LoopOptions, Trained
+from stt_platform.training.loop import LoopOptions
 from stt_platform.training.marian import MarianOptions, MarianTask, load_marian
 from stt_platform.training.packing import Dropped
-from stt_platform.training.pictures import curves_picture
 from stt_platform.training.training_shape import TrainingShape
 from stt_platform.training.translation_set import TRANSLATION, TrainingExample
 from stt_platform.translation.causal_model import load_causal_model
@@ -103,10 +102,10 @@ def translategemma_adapter(work: Work) -> StageResult:
             fill=task.save,
         )
     clear_checkpoints(work)
-    _write_pictures(work, trained, task.held_out[:_SHOWN], before, after)
+    write_what_it_learned(work, trained, _before_and_after(task.held_out[:_SHOWN], before, after), _NAMES)
     packing = task.packing()
     return StageResult(
-        facts=_facts(adapter.adapter_id, entry.identity, trained, planned, task.dropped, chosen.device)
+        facts=training_facts(adapter, entry.identity, trained, planned, _reasons(task.dropped), device=chosen.device)
         | {
             "rows are full to (%)": None if packing.full is None else round(100 * packing.full, 1),
             "one example in a row would fill (%)": None if packing.alone is None else round(100 * packing.alone, 1),
@@ -240,9 +239,9 @@ def marian_model(work: Work) -> StageResult:
         )
         after = task.translate(shown)
     clear_checkpoints(work)
-    _write_pictures(work, trained, shown, before, after)
+    write_what_it_learned(work, trained, _before_and_after(shown, before, after), _NAMES)
     return StageResult(
-        facts=_facts(adapter.adapter_id, entry.identity, trained, planned, task.dropped, chosen.device)
+        facts=training_facts(adapter, entry.identity, trained, planned, _reasons(task.dropped), device=chosen.device)
         | ({"notes": " ".join(task.notes)} if task.notes else {}),
         tables={"adapters": [adapter_row(adapter, trained)]},
     )
@@ -287,37 +286,14 @@ def _marian_loop(chosen: MarianTrainingSettings) -> LoopOptions:
     )
 
 
-def _facts(
-    adapter_id: str, base: str, trained: Trained, planned: Planned, dropped: Sequence[Dropped], device: str
-) -> dict[str, Any]:
-    tokens = sum(step.tokens for step in trained.steps)
-    measured = max((step.memory_bytes for step in trained.steps), default=0)
-    on_cpu = f"{planned.words}; the whole process took {measured / 1e9:.1f} GB"
-    return {
-        "adapter_id": adapter_id,
-        "base": base,
-        "status": trained.status,
-        "steps": trained.steps[-1].step,
-        "best step": trained.best_step,
-        "training (s)": round(trained.seconds, 1),
-        "tokens per second": round(tokens / max(trained.seconds, 1e-9), 1),
-        "left out": {each.example_id: each.reason for each in dropped},
-        "memory plan": planned.table,
-        "memory": on_cpu if device == "cpu" else f"{planned.words}; {planned.beside(measured)}",
-    }
-
-
-def _write_pictures(
-    work: Work,
-    trained: Trained,
-    shown: Sequence[TrainingExample],
-    before: Sequence[Translation],
-    after: Sequence[Translation],
-) -> None:
-    picture = curves_picture(trained.steps, trained.evaluations, best_step=trained.best_step, names=_NAMES)
-    (work.folder / report.CURVES).write_bytes(picture)
-    rows = [
+def _before_and_after(
+    shown: Sequence[TrainingExample], before: Sequence[Translation], after: Sequence[Translation]
+) -> list[dict[str, str]]:
+    return [
         {"English": example.source, "reference": example.target, "before": one.text, "after": other.text}
         for example, one, other in zip(shown, before, after, strict=True)
     ]
-    (work.folder / report.EXAMPLES).write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _reasons(dropped: Sequence[Dropped]) -> dict[str, str]:
+    return {each.example_id: each.reason for each in dropped}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stt_platform.defs.adapters import report
-from stt_platform.defs.adapters.keeping import adapter_row, keep_adapter
+from stt_platform.defs.adapters.keeping import adapter_row, keep_adapter, training_facts, write_what_it_learned
 from stt_platform.defs.adapters.planning import Planned, plan_training
 from stt_platform.defs.adapters.speech_set import MANIFEST, METADATA
 from stt_platform.defs.adapters.training_run import clear_checkpoints, run_training
@@ -20,8 +20,7 @@ from stt_platform.models.whisper_weights import whisper_folder
 from stt_platform.settings import PlatformError, Settings, SpeechTrainingSettings
 from stt_platform.store.stages import StageResult
 from stt_platform.training.architectures import model_config, model_shape
-from stt_platform.training.loop import LoopOptions, Trained
-from stt_platform.training.pictures import curves_picture
+from stt_platform.training.loop import LoopOptions
 from stt_platform.training.training_shape import TrainingShape
 from stt_platform.training.whisper_data import (
     NoUsableExample,
@@ -104,22 +103,11 @@ def whisper_adapter(work: Work) -> StageResult:
             fill=fill,
         )
     clear_checkpoints(work)
-    _write_pictures(work, trained, examples)
+    write_what_it_learned(work, trained, examples)
     rejected = {each.example_id: each.reason for part in (teaches, watched) if part for each in part.rejected}
     return StageResult(
-        facts={
-            "adapter_id": adapter.adapter_id,
-            "base": entry.identity,
-            "status": trained.status,
-            "steps": trained.steps[-1].step,
-            "best step": trained.best_step,
-            "training (s)": round(trained.seconds, 1),
-            "tokens per second": round(sum(s.tokens for s in trained.steps) / max(trained.seconds, 1e-9), 1),
-            "examples": len(teaches),
-            "left out": rejected,
-            "memory plan": planned.table,
-            "memory": _memory(planned, trained, chosen.device),
-        },
+        facts=training_facts(adapter, entry.identity, trained, planned, rejected, device=chosen.device)
+        | {"examples": len(teaches)},
         tables={"adapters": [adapter_row(adapter, trained)]},
     )
 
@@ -228,19 +216,6 @@ def _examples(task: WhisperLoraTask, watched: WhisperSet, before: list[str]) -> 
         }
         for k in changed[:_SHOWN]
     ]
-
-
-def _write_pictures(work: Work, trained: Trained, examples: list[dict[str, str]]) -> None:
-    picture = curves_picture(trained.steps, trained.evaluations, best_step=trained.best_step)
-    (work.folder / report.CURVES).write_bytes(picture)
-    (work.folder / report.EXAMPLES).write_text(json.dumps(examples, ensure_ascii=False, indent=1), encoding="utf-8")
-
-
-def _memory(planned: Planned, trained: Trained, device: str) -> str:
-    measured = max((step.memory_bytes for step in trained.steps), default=0)
-    if device == "cpu" or not measured:
-        return f"{planned.words}; the whole process took {measured / 1e9:.1f} GB"
-    return f"{planned.words}; {planned.beside(measured)}"
 
 
 def _summary(manifest: Mapping[str, Any]) -> str:

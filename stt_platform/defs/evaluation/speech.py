@@ -56,6 +56,8 @@ UNTOUCHED, BETTER, NOT_WORSE = "test_set_untouched", "better_than_its_base", "ge
 _NO_ADAPTER = "no adapter"
 _REMEDY = "put back what was changed, or delete {file}: then a new test is drawn"
 _UNTOUCHED, _NO_TEST = "untouched", "there is none yet"
+VALID_TEST = (_UNTOUCHED, _NO_TEST)
+"""What the fact `test set` says where nobody has touched the church test."""
 
 
 def _parameters(home: Path, settings: Settings, cycle: str) -> Mapping[str, Any]:
@@ -95,7 +97,7 @@ def _checks(platform: Platform, output: StageOutput | None) -> Iterator[dg.Asset
     facts = output.facts
     yield dg.AssetCheckResult(
         check_name=UNTOUCHED,
-        passed=facts["test set"] in (_UNTOUCHED, _NO_TEST),
+        passed=facts["test set"] in VALID_TEST,
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={
             "found": facts["test set"],

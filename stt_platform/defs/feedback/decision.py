@@ -7,7 +7,7 @@ from typing import Any
 
 from stt_platform.defs.corpus import corpus_stage
 from stt_platform.defs.cycles import CYCLES
-from stt_platform.defs.evaluation.speech import ADAPTER
+from stt_platform.defs.evaluation.speech import ADAPTER, VALID_TEST
 from stt_platform.defs.feedback.cycle_facts import read_cycle
 from stt_platform.defs.platform import Platform
 from stt_platform.defs.shown import table
@@ -19,7 +19,6 @@ from stt_platform.store.choices import Champion, record_speech_champion, speech_
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import StageOutput, StageResult
 
-_VALID = ("untouched", "there is none yet")
 _DECISIONS = "select cycle, decision, reason, decided_at from decisions order by cycle desc"
 _GENERAL = """
 select reason from comparisons where evaluation_id = $evaluation and "set" = 'general_speech' and slice = 'all'
@@ -87,7 +86,7 @@ def speech_decision(work: Work) -> StageResult:
     if adapter is not None:
         measured = work.inputs["speech_evaluation"].facts
         found = decide(
-            spoilt="" if measured["test set"] in _VALID else measured["test set"],
+            spoilt="" if measured["test set"] in VALID_TEST else measured["test set"],
             beside_champion=facts.compared(adapter.adapter_id, champion, cycle),
             general=measured["general set"],
             general_reason=_general_reason(work.store, facts.evaluation_id),

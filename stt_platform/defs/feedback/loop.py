@@ -7,11 +7,11 @@ import dagster as dg
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.defs.corpus import CORPUS_STAGES, corpus_plan
-from stt_platform.defs.cycles import cycle_partitions, with_cycle
+from stt_platform.defs.cycles import known_cycles, with_cycle
 from stt_platform.defs.feedback.corrections import exports
 from stt_platform.defs.feedback.cycle_facts import loop_convergence, read_cycle
 from stt_platform.defs.feedback.jobs import ask, deliver, learn
-from stt_platform.defs.platform import Platform
+from stt_platform.defs.platform import SENSORS_OFF, Platform
 from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.runs import partitions_in_progress
 from stt_platform.feedback.readiness import Readiness
@@ -20,7 +20,6 @@ from stt_platform.gpu import CPU, device_name, holder_of
 from stt_platform.store.choices import speech_champion
 from stt_platform.store.metadata import MetadataStore
 
-_OFF = "sensors are off (setting `sensors`): nothing is started by itself"
 _TRANSCRIBED = """
 select count(*) as n from sermons where split = 'train' and status = 'accepted'
 """
@@ -34,8 +33,7 @@ where answers.cycle = $cycle and answers.status = 'accepted' and answers.chunk_i
 
 def open_cycle(instance: dg.DagsterInstance, store: MetadataStore) -> int:
     """The cycle that is under way: the newest one, or the next where that was decided."""
-    known = [int(key) for key in instance.get_dynamic_partitions(cycle_partitions.name)]
-    newest = max(known, default=0)
+    newest = max(known_cycles(instance), default=0)
     decided = store.query("select cycle from decisions where cycle = $cycle", {"cycle": newest}).num_rows
     return newest + 1 if decided else newest
 
@@ -54,7 +52,7 @@ def next_cycle(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Se
     """Looks at what was made, so it needs no cursor; a list that failed is not asked for again by itself."""
     store, settings = platform.store, platform.settings
     if not settings.sensors:
-        return dg.SkipReason(_OFF)
+        return dg.SkipReason(SENSORS_OFF)
     (transcribed,) = store.query(_TRANSCRIBED).to_pylist()
     if not transcribed["n"]:
         return dg.SkipReason("no sermon that teaches has been transcribed yet")
@@ -84,7 +82,7 @@ def new_corrections(context: dg.SensorEvaluationContext, platform: Platform) -> 
     """The cursor is what lay there, by name, size and time, when it was last read."""
     settings, home = platform.settings, platform.home
     if not settings.sensors:
-        return dg.SkipReason(_OFF)
+        return dg.SkipReason(SENSORS_OFF)
     files = exports(home)
     if not files:
         return dg.SkipReason(f"there is nothing in {home / 'corrections'}")
@@ -116,7 +114,7 @@ def retrain(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Senso
     """One run for each state of the corrections: a training that failed is not started again by itself."""
     settings, home = platform.settings, platform.home
     if not settings.sensors:
-        return dg.SkipReason(_OFF)
+        return dg.SkipReason(SENSORS_OFF)
     cycle = open_cycle(context.instance, platform.store)
     answers = CORPUS_STAGES["corrections"].output(home, str(cycle))
     if not _list_is_made(home, cycle) or answers is None:
@@ -145,7 +143,7 @@ def retrain(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Senso
 def promoted(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
     """The cursor is the champion that was delivered last."""
     if not platform.settings.sensors:
-        return dg.SkipReason(_OFF)
+        return dg.SkipReason(SENSORS_OFF)
     champion = speech_champion(platform.home)
     if champion.adapter_id is None:
         return dg.SkipReason(champion.why)

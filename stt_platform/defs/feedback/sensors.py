@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from stt_platform.defs.corpus import CORPUS_STAGES
-from stt_platform.defs.cycles import cycle_partitions
+from stt_platform.defs.cycles import known_cycles
 from stt_platform.defs.feedback.flagged import TASKS
 from stt_platform.defs.feedback.label_studio import pull_answers, push_tasks, read_tasks, review_server
 from stt_platform.defs.feedback.review_tasks import review_tasks
@@ -62,8 +62,8 @@ def _exchange(context: dg.SensorEvaluationContext, platform: Platform, server: L
 
 
 def _newest_tasks(instance: dg.DagsterInstance, platform: Platform) -> StageOutput | None:
-    cycles = sorted((int(key) for key in instance.get_dynamic_partitions(cycle_partitions.name)), reverse=True)
-    outputs = (CORPUS_STAGES[review_tasks.key.to_user_string()].output(platform.home, str(cycle)) for cycle in cycles)
+    stage = CORPUS_STAGES[review_tasks.key.to_user_string()]
+    outputs = (stage.output(platform.home, str(cycle)) for cycle in known_cycles(instance))
     return next((output for output in outputs if output), None)
 
 

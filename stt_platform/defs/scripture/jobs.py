@@ -6,7 +6,7 @@ import hashlib
 import dagster as dg
 
 from stt_platform.defs.corpus import corpus_plan
-from stt_platform.defs.platform import Platform
+from stt_platform.defs.platform import SENSORS_OFF, Platform
 from stt_platform.defs.scripture.folders import own_folder
 from stt_platform.files import age_s
 from stt_platform.scripture.finding import source_files
@@ -31,7 +31,7 @@ def new_texts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Sen
     """The cursor is what lay there, by name, size and time, when a run was last started."""
     settings = platform.settings
     if not settings.sensors:
-        return dg.SkipReason("sensors are off (setting `sensors`): nothing is started by itself")
+        return dg.SkipReason(SENSORS_OFF)
     folder = own_folder(platform.home)
     files = source_files(folder)
     if not files:

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from stt_platform.defs.platform import Platform
+from stt_platform.defs.platform import SENSORS_OFF, Platform
 from stt_platform.defs.sermons.fingerprint import over_all_fingerprint
 from stt_platform.defs.sermons.inbox import take_from_inbox, waiting_files
 from stt_platform.defs.sermons.jobs import after_sermons, sermon_stages
@@ -19,7 +19,6 @@ from stt_platform.store.intake import Registration, registrations
 from stt_platform.store.stages import current_output
 
 _MAX_RUNS_PER_LOOK = 50
-_OFF = "sensors are off (setting `sensors`): nothing is started by itself"
 
 
 @dg.sensor(
@@ -31,7 +30,7 @@ def inbox(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorR
     """Adds partitions only: `new_sermons` starts the runs, whatever way a sermon came in."""
     settings = platform.settings
     if not settings.sensors:
-        return dg.SkipReason(_OFF)
+        return dg.SkipReason(SENSORS_OFF)
     taken = list(take_from_inbox(platform.store, settings.inbox))
     for entry in taken:
         context.log.info(f"{entry.path}: {entry.message}")
@@ -62,7 +61,7 @@ def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
     """
     settings = platform.settings
     if not settings.sensors:
-        return dg.SkipReason(_OFF)
+        return dg.SkipReason(SENSORS_OFF)
     known = registrations(platform.home)
     _heal_partitions(context.instance, known)
     busy = partitions_in_progress(context.instance) & set(known)

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from stt_platform.defs.platform import Platform
+from stt_platform.defs.platform import SENSORS_OFF, Platform
 from stt_platform.store.intake import registrations
 
 NIGHTLY = ("instance_backup", "mended_tables", "platform_state", "daily_summary")
@@ -29,7 +29,7 @@ def nightly(context: dg.ScheduleEvaluationContext, platform: Platform) -> dg.Run
     """Looks whether there was a run today, by whomever: one that failed is not started again before tomorrow."""
     settings = platform.settings
     if not settings.sensors:
-        return dg.SkipReason("sensors are off (setting `sensors`): nothing is started by itself")
+        return dg.SkipReason(SENSORS_OFF)
     if not registrations(platform.home):
         return dg.SkipReason("there are no sermons yet")
     now = datetime.now().astimezone()
