@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from stt_platform_tests.e2e.serving import serving
+
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _MAC = (
@@ -46,8 +48,18 @@ def browser(chromium: Path) -> Iterator[Browser]:
 
 
 @pytest.fixture
+def address_of_nothing(tmp_path: Path) -> Iterator[str]:
+    """Where the server of an empty home answers."""
+    with serving(tmp_path) as address:
+        yield address
+
+
+@pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A fresh page; a script error or a refused resource on it fails the test that caused it."""
+    """A fresh page; a script error or a refused resource on it fails the test that caused it.
+
+    Tests name the fixture of the server before this one: the page has to close first, or what it asks for last is refused.
+    """
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(20_000)
     page = context.new_page()

@@ -122,13 +122,12 @@ def test_what_is_hostile_stays_text(page, address):
     assert page.evaluate("window.attacked") is None
 
 
-def test_without_anything_the_page_says_what_to_do_first(page, tmp_path):
-    with serving(tmp_path) as empty:
-        opened(page, f"{empty}/evaluation")
-        expect(page.locator("main h2:visible").first).to_have_text("How good are the automatic texts?")
-        expect(page.locator(".steps li")).to_have_count(3)
-        expect(page.get_by_role("heading", name="No report yet")).to_be_visible()
-        expect(page.locator("#numbers")).to_be_hidden()
+def test_without_anything_the_page_says_what_to_do_first(address_of_nothing, page):
+    opened(page, f"{address_of_nothing}/evaluation")
+    expect(page.locator("main h2:visible").first).to_have_text("How good are the automatic texts?")
+    expect(page.locator(".steps li")).to_have_count(3)
+    expect(page.get_by_role("heading", name="No report yet")).to_be_visible()
+    expect(page.locator("#numbers")).to_be_hidden()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -260,11 +260,10 @@ def test_the_funnel_of_a_sermon_opens_on_its_page(sermon):
     assert funnel_shares(sermon) == pytest.approx([1, 1, 8.5 / 12, 6.5 / 12, 2.5 / 12], abs=0.01)
 
 
-def test_where_nothing_came_in_there_is_no_funnel(page, tmp_path):
-    with serving(tmp_path) as empty:
-        page.goto(empty)
-        expect(page.get_by_role("heading", name="No sermons yet")).to_be_visible()
-        expect(page.locator("#funnel")).to_be_hidden()
+def test_where_nothing_came_in_there_is_no_funnel(address_of_nothing, page):
+    page.goto(address_of_nothing)
+    expect(page.get_by_role("heading", name="No sermons yet")).to_be_visible()
+    expect(page.locator("#funnel")).to_be_hidden()
 
 
 @pytest.mark.parametrize("path", ["/", f"/sermon/{fixture.SERMON}#t=5"])

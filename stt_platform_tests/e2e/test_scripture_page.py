@@ -109,13 +109,12 @@ def test_what_is_hostile_stays_text(page, address):
         assert page.evaluate("window.attacked") is None
 
 
-def test_without_pairs_the_pages_say_what_to_do(page, tmp_path):
-    with serving(tmp_path) as empty:
-        page.goto(f"{empty}/scripture")
-        expect(page.get_by_role("heading", name="No verse pairs yet")).to_be_visible()
-        expect(page.locator("#tabs")).to_be_hidden()
-        page.goto(f"{empty}/glossary")
-        expect(page.get_by_role("heading", name="not been checked yet")).to_be_visible()
+def test_without_pairs_the_pages_say_what_to_do(address_of_nothing, page):
+    page.goto(f"{address_of_nothing}/scripture")
+    expect(page.get_by_role("heading", name="No verse pairs yet")).to_be_visible()
+    expect(page.locator("#tabs")).to_be_hidden()
+    page.goto(f"{address_of_nothing}/glossary")
+    expect(page.get_by_role("heading", name="not been checked yet")).to_be_visible()
 
 
 def test_nothing_is_wider_than_a_phone(page, address):

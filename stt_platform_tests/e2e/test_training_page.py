@@ -64,7 +64,7 @@ def points(chart) -> list[tuple[float, float]]:
     return [tuple(map(float, pair.split())) for pair in pairs]
 
 
-def test_the_curve_is_drawn_and_grows_with_the_file(page: Page, home: Path, address: str) -> None:
+def test_the_curve_is_drawn_and_grows_with_the_file(home: Path, address: str, page: Page) -> None:
     opened(page, address)
     card = page.get_by_role("region", name="Recogniser: cycle 1")
     chart = card.locator("svg.chart").first
@@ -95,7 +95,7 @@ def test_the_curve_is_drawn_and_grows_with_the_file(page: Page, home: Path, addr
     expect(page.locator("#summary")).to_contain_text("Nothing is being trained now")
 
 
-def test_each_card_says_how_it_stands(page: Page, address: str) -> None:
+def test_each_card_says_how_it_stands(address: str, page: Page) -> None:
     opened(page, address)
     expect(page.locator("#summary")).to_contain_text("1 at work")
     expect(page.locator(".training h2")).to_have_text(
@@ -120,7 +120,7 @@ def test_each_card_says_how_it_stands(page: Page, address: str) -> None:
     assert page.evaluate("window.attacked") is None
 
 
-def test_a_broken_file_says_so_on_its_card(page: Page, address: str) -> None:
+def test_a_broken_file_says_so_on_its_card(address: str, page: Page) -> None:
     opened(page, address)
     broken = page.get_by_role("region", name="broken")
     expect(broken).to_contain_text("broken.json cannot be read")
@@ -134,7 +134,7 @@ def test_everybody_can_read_it(browser: Browser, address: str, scheme: str) -> N
     context.close()
 
 
-def test_nothing_is_wider_than_a_phone(page: Page, address: str) -> None:
+def test_nothing_is_wider_than_a_phone(address: str, page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     opened(page, address)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -143,7 +143,7 @@ def test_nothing_is_wider_than_a_phone(page: Page, address: str) -> None:
     assert page.locator("svg.chart").first.get_attribute("viewBox") == f"0 0 {box['width']:.0f} {box['height']:.0f}"
 
 
-def test_the_other_pages_lead_to_it_and_it_leads_back(page: Page, address: str) -> None:
+def test_the_other_pages_lead_to_it_and_it_leads_back(address: str, page: Page) -> None:
     page.goto(f"{address}/glossary")
     page.get_by_role("link", name="Training").click()
     expect(page).to_have_url(f"{address}/training")
@@ -151,8 +151,7 @@ def test_the_other_pages_lead_to_it_and_it_leads_back(page: Page, address: str) 
     expect(page).to_have_url(f"{address}/evaluation")
 
 
-def test_without_anything_it_says_how_to_begin(page: Page, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with serving(tmp_path_factory.mktemp("empty")) as empty:
-        page.goto(f"{empty}/training")
-        expect(page.get_by_role("heading", name="Nothing has been trained yet")).to_be_visible()
-        expect(page.locator("#legend")).to_be_hidden()
+def test_without_anything_it_says_how_to_begin(address_of_nothing: str, page: Page) -> None:
+    page.goto(f"{address_of_nothing}/training")
+    expect(page.get_by_role("heading", name="Nothing has been trained yet")).to_be_visible()
+    expect(page.locator("#legend")).to_be_hidden()
