@@ -79,6 +79,8 @@ def _create_once(folder: Path) -> None:
                 instance.get_dynamic_partitions("sermon")
                 instance.all_instigator_state()
                 instance.get_daemon_heartbeats()
+                # The page of the pools shows only those that somebody has queued in.
+                instance.event_log_storage.initialize_concurrency_limit_to_default("gpu")
             write_atomically(folder / "created", b"")
 
 

@@ -173,7 +173,11 @@ def _ingest_one(
             if entry.sha256 == sha256:
                 # Again, in case the power went between the file and the row.
                 _write_row(store, entry)
-                message = f"the same recording is here already as {entry.sermon} (from {entry.source}); nothing to do"
+                what = "nothing to do"
+                if not _is_whole(entry.original_path(store.home), path):
+                    _copy_original(path, entry.original_path(store.home), sha256)
+                    what = "the platform's copy was lost or damaged and is whole again"
+                message = f"the same recording is here already as {entry.sermon} (from {entry.source}); {what}"
                 return Intake(shown, "same recording", message, entry.sermon)
         name = guess_name(path, _tags(path), title=title, speaker=speaker, date=date)
         before = next((entry for entry in known.values() if _is_new_version(entry, name, source)), None)
@@ -233,15 +237,22 @@ def _register(
         date_is_known=name.date_is_known,
     )
     # Earlier versions stay beside it: the only copy of a recording may be ours.
-    target = entry.original_path(store.home)
-    if copy_atomically(path, target) != sha256:
-        target.unlink()
-        raise IntakeRefused("it changed while it was being copied; try again when it is complete")
+    _copy_original(path, entry.original_path(store.home), sha256)
     write_atomically(
         store.home / "sermons" / key / _REGISTRATION, json.dumps(asdict(entry), indent=1, sort_keys=True).encode()
     )
     _write_row(store, entry)
     return entry
+
+
+def _is_whole(copy: Path, path: Path) -> bool:
+    return copy.is_file() and copy.stat().st_size == path.stat().st_size
+
+
+def _copy_original(path: Path, target: Path, sha256: str) -> None:
+    if copy_atomically(path, target) != sha256:
+        target.unlink()
+        raise IntakeRefused("it changed while it was being copied; try again when it is complete")
 
 
 def register_again(store: MetadataStore, entry: Registration) -> bool:

@@ -28,7 +28,7 @@ from stt_platform.environments import environment
 from stt_platform.settings import LabelStudioSettings
 from stt_platform.store.label_studio import TOKEN_VARIABLE, USER, own_server
 from stt_platform.store.metadata import MetadataStore
-from stt_platform_tests.e2e.test_platform import free_port, wait_until
+from stt_platform_tests.e2e.running import free_port, wait_until
 from stt_platform_tests.review_home import DURATION_S, HEARD, chunk_id, make_review_home, sound_path
 
 pytestmark = pytest.mark.timeout(900)

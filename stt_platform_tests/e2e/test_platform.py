@@ -1,15 +1,7 @@
 """The platform as its users have it: `stt ui` is running, a file is dropped into the inbox, nobody clicks anything."""
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,69 +9,19 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from stt_platform.store.metadata import MetadataStore
+from stt_platform_tests.e2e.running import ARTEFACTS, Running, running_platform, wait_until
 
 SERMON = "2024-03-10--the-lamp-and-the-oil"
-ARTEFACTS = Path(__file__).resolve().parents[2] / "test-artifacts"
-PATIENCE_S = 240
-
-
-@dataclass(frozen=True)
-class Platform:
-    home: Path
-    dagster: str
-    listening: str
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
-
-
-def wait_until(what: str, look, patience_s: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + patience_s
-    while not look():
-        assert time.monotonic() < deadline, f"{what}: not within {patience_s} s"
-        time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    home = tmp_path_factory.mktemp("home")
-    ports = free_port(), free_port()
-    running = Platform(home, *(f"http://127.0.0.1:{port}" for port in ports))
-    environment = {
-        **os.environ,
-        "STT_HOME": str(home),
-        "STT_LOCK_DIR": str(home / "locks"),
-        "STT_UI__DAGSTER_PORT": str(ports[0]),
-        "STT_UI__LISTENING_PORT": str(ports[1]),
-        "STT_INBOX__SETTLE_S": "1",
-    }
-    with (home / "stt-ui.log").open("wb") as log:
-        process = subprocess.Popen(
-            [str(Path(sys.executable).parent / "stt"), "ui"], env=environment, stdout=log, stderr=log
-        )
-    try:
-        wait_until("the web UI", lambda: answers(f"{running.dagster}/server_info"))
-        wait_until("the listening page", lambda: answers(running.listening))
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_platform(tmp_path_factory.mktemp("home")) as running:
         yield running
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=90) == 0
-        assert not answers(running.listening)
 
 
 @pytest.fixture(scope="module")
-def transcribed(platform: Platform) -> Platform:
+def transcribed(platform: Running) -> Running:
     """A recording was put into the inbox, and its transcript is there."""
     spec = find_spec("pyannote.audio")
     talk = Path(spec.origin).parent / "sample" / "sample.wav"
@@ -96,7 +38,7 @@ def transcribed(platform: Platform) -> Platform:
     return platform
 
 
-def test_a_file_in_the_inbox_ends_as_a_transcript(transcribed: Platform) -> None:
+def test_a_file_in_the_inbox_ends_as_a_transcript(transcribed: Running) -> None:
     store = MetadataStore(transcribed.home)
     texts = store.query("select text from transcripts where sermon = ?", [SERMON]).to_pylist()
     assert "hello" in " ".join(row["text"] for row in texts).lower()
@@ -105,7 +47,7 @@ def test_a_file_in_the_inbox_ends_as_a_transcript(transcribed: Platform) -> None
     assert not list((transcribed.home / "inbox").glob("*.*"))
 
 
-def test_the_asset_page_shows_the_picture(transcribed: Platform, page: Page) -> None:
+def test_the_asset_page_shows_the_picture(transcribed: Running, page: Page) -> None:
     page.goto(f"{transcribed.dagster}/assets/speech_chunks?view=partitions&partition={SERMON}")
     expect(page.get_by_text("speech percent").first).to_be_visible(timeout=60_000)
     page.get_by_text("Show Markdown").first.click()
@@ -116,7 +58,7 @@ def test_the_asset_page_shows_the_picture(transcribed: Platform, page: Page) -> 
     page.screenshot(path=ARTEFACTS / "asset.png")
 
 
-def test_the_asset_graph_names_every_stage(transcribed: Platform, page: Page) -> None:
+def test_the_asset_graph_names_every_stage(transcribed: Running, page: Page) -> None:
     page.goto(f"{transcribed.dagster}/locations/stt_platform/asset-groups/sermons/lineage")
     for asset in ("recording", "standard_audio", "speech_chunks", "training_chunks", "transcript", "sermon_split"):
         expect(page.get_by_text(asset, exact=True).first).to_be_visible(timeout=60_000)
@@ -124,13 +66,13 @@ def test_the_asset_graph_names_every_stage(transcribed: Platform, page: Page) ->
     page.screenshot(path=ARTEFACTS / "graph.png")
 
 
-def test_the_asset_links_to_the_listening_page(transcribed: Platform, page: Page) -> None:
+def test_the_asset_links_to_the_listening_page(transcribed: Running, page: Page) -> None:
     page.goto(f"{transcribed.listening}/sermon/{SERMON}")
     expect(page.get_by_text("The Lamp and the Oil").first).to_be_visible()
     expect(page.get_by_text("hello", exact=False).first).to_be_visible()
 
 
-def test_nothing_listens_beyond_this_machine(transcribed: Platform) -> None:
+def test_nothing_listens_beyond_this_machine(transcribed: Running) -> None:
     ports = {int(url.rsplit(":", 1)[1]) for url in (transcribed.dagster, transcribed.listening)}
     listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     addresses = {

@@ -196,3 +196,15 @@ def test_a_row_that_was_lost_is_written_again(store: MetadataStore, tmp_path: Pa
     store.remove("2024-03-10--grace", "registrations")
     assert [entry.outcome for entry in ingest(store, [path])] == ["same recording"]
     assert store.query("select sermon from sermons").num_rows == 1
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"cut")])
+def test_a_copy_that_was_lost_comes_back_with_the_recording(store: MetadataStore, tmp_path: Path, damage) -> None:
+    path = tone(tmp_path / "2024-03-10 Grace.wav")
+    list(ingest(store, [path]))
+    copy = registrations(store.home)["2024-03-10--grace"].original_path(store.home)
+    damage(copy)
+    (entry,) = ingest(store, [path])
+    assert entry.outcome == "same recording"
+    assert "whole again" in entry.message
+    assert copy.read_bytes() == path.read_bytes()

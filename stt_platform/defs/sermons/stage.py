@@ -57,8 +57,14 @@ class StageWork(Work):
 
     @cached_property
     def original(self) -> Path:
-        """The recording as it came."""
-        return self.registration.original_path(self.store.home)
+        """The recording as it came. Raises `PlatformError` where somebody took it away."""
+        path = self.registration.original_path(self.store.home)
+        if not path.is_file():
+            raise PlatformError(
+                f"the recording of {self.sermon} is gone: put it into the inbox again (it came from "
+                f"{self.registration.source}; it is known by its content), then try again. Missing is {path}"
+            )
+        return path
 
     @property
     def context(self) -> SermonContext:
