@@ -511,7 +511,7 @@ def in_runs(folder: Path, recordings: Sequence[Path], quiet: dict[str, str], cha
     chance.shuffle(faults)
     with (
         a_clock_that_can_go_back(church.home) as can_go_back,
-        a_site(church, chance, webserver_port=_free_port()) as site,
+        a_site(church, chance, webserver_port=free_port()) as site,
     ):
         yield from backfill(site, [*faults, *([step_clock_back] if can_go_back else [])])
 
@@ -534,7 +534,7 @@ def print_table(trials: Sequence[Trial]) -> int:
     return int(any(trial.wrong for trial in trials))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

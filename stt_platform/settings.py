@@ -90,6 +90,9 @@ class GateSettings(_Section):
     min_speech_s: float = Field(
         1.0, ge=0, description="s of speech in a recording; with less, nobody speaks in it (ours)"
     )
+    max_recording_h: float = Field(
+        12.0, gt=0, description="h; a longer recording is refused, and not decoded beyond it (ours)"
+    )
     min_bandwidth_hz: float = Field(
         3000.0, ge=0, le=8000, description="Hz; what has no sound above is muffled beyond use (ours)"
     )

@@ -6,6 +6,7 @@ one block at a time: hours of sound take the memory of seconds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,11 @@ def probe(path: Path) -> MediaInfo:
 
 
 def measure(
-    path: Path, progress: Progress | None = None, listener: Callable[[np.ndarray, int], None] | None = None
+    path: Path,
+    progress: Progress | None = None,
+    listener: Callable[[np.ndarray, int], None] | None = None,
+    *,
+    longest_s: float = math.inf,
 ) -> Measurement:
     """Decode a whole file once, in bounded memory, and say what is in it.
 
@@ -74,6 +79,7 @@ def measure(
         path: any media file that `probe` accepts.
         progress: called with the seconds decoded so far.
         listener: called with every block, float32 of shape `(channels, samples)`, and its rate in Hz.
+        longest_s: nothing is decoded beyond it: a file of some kilobytes may unpack to weeks of silence.
 
     Raises:
         UnreadableMedia: as `probe`.
@@ -81,6 +87,8 @@ def measure(
     with decode_blocks(path) as blocks:
         levels = _Levels(blocks.channels)
         for block in blocks:
+            if levels.samples > longest_s * blocks.rate_hz:
+                break
             levels.add(block)
             if listener:
                 listener(block, blocks.rate_hz)

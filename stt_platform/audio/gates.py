@@ -36,6 +36,13 @@ def too_short(duration_s: float, min_s: float) -> Refusal | None:
     return Refusal("duration", f"too short: {_below(duration_s, 2)} s, at least {min_s:g} s wanted")
 
 
+def too_long(duration_s: float, max_h: float) -> Refusal | None:
+    """Refuses a recording of more than `max_h` hours, which may have been decoded no further than that."""
+    if duration_s <= 3600 * max_h:
+        return None
+    return Refusal("duration", f"too long: more than {max_h:g} h. Cut it, or raise gates.max_recording_h")
+
+
 def speechless(speech_s: float, min_s: float) -> Refusal | None:
     """Refuses a recording with less than `min_s` of speech in it."""
     if speech_s >= min_s:

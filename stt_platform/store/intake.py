@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -95,10 +96,21 @@ def registration(home: Path, sermon: str) -> Registration | None:
     """The registration of a sermon, or None."""
     if not is_sermon_key(sermon):
         return None
+    path = home / "sermons" / sermon / _REGISTRATION
     try:
-        return Registration(**json.loads((home / "sermons" / sermon / _REGISTRATION).read_text(encoding="utf-8")))
+        status = path.stat()
+        return _parsed(path, status.st_mtime_ns, status.st_ino)
     except FileNotFoundError:
         return None
+
+
+@lru_cache(maxsize=10_000)
+def _parsed(path: Path, mtime_ns: int, inode: int) -> Registration:
+    """Each file that is taken in is compared with all registrations, and a thousand of them take a second to parse.
+
+    A registration is replaced by renaming, so that another content has another inode.
+    """
+    return Registration(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def registrations(home: Path) -> dict[str, Registration]:

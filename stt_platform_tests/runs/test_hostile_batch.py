@@ -96,3 +96,18 @@ def test_two_recordings_of_one_name_are_two_sermons(store: MetadataStore, tmp_pa
         sf.write(tmp_path / folder / "2024-03-10 Grace.wav", np.full(RATE_HZ, level), RATE_HZ)
     taken = list(ingest(store, [tmp_path / "a", tmp_path / "b"]))
     assert [entry.sermon for entry in taken] == ["2024-03-10--grace", "2024-03-10--grace-2"]
+
+
+def test_what_unpacks_to_more_than_a_sermon_is_not_unpacked_to_its_end(
+    store: MetadataStore, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STT_GATES__MAX_RECORDING_H", "0.01")
+    path = tmp_path / "2024-01-20 bomb.flac"
+    sf.write(path, np.zeros(600 * 8_000, dtype="int16"), 8_000)
+    (entry,) = ingest(store, [path])
+    assert run_stages(instance, entry.sermon).success
+    (row,) = store.query("select status, reason, gate from stage_results where stage = 'recording'").to_pylist()
+    assert (row["status"], row["gate"]) == ("rejected", "duration")
+    assert "more than 0.01 h" in row["reason"]
+    (decoded,) = store.query("select duration_s from recordings").to_pylist()
+    assert 36 < decoded["duration_s"] < 60

@@ -12,6 +12,8 @@ NAN = float("nan")
     ("verdict", "gate", "reason"),
     [
         (gates.too_short(1.0, 1.0), None, None),
+        (gates.too_long(3600.0, 1.0), None, None),
+        (gates.too_long(3600.1, 1.0), "duration", "too long: more than 1 h. Cut it, or raise gates.max_recording_h"),
         (gates.too_short(0.999, 1.0), "duration", "too short: 0.99 s, at least 1 s wanted"),
         (gates.speechless(1.0, 1.0), None, None),
         (gates.speechless(0.0, 1.0), "speech", "nobody speaks in it: 0.0 s of speech, at least 1 s wanted"),

@@ -17,7 +17,7 @@ from stt_platform.audio.clipping import ClippingMeter
 from stt_platform.audio.decode import measure, probe
 from stt_platform.audio.demucs_weights import load_demucs
 from stt_platform.audio.enhance import enhance
-from stt_platform.audio.gates import clipped, first_refusal, muffled, noisy, speechless, too_short
+from stt_platform.audio.gates import clipped, first_refusal, muffled, noisy, speechless, too_long, too_short
 from stt_platform.audio.media import UnreadableMedia
 from stt_platform.audio.overview import NativeOverviewBuilder, Overview, overview_of
 from stt_platform.audio.separate import separate_speech
@@ -39,6 +39,7 @@ SPOKEN = ("speech", "speech_over_music")
     parameters=lambda context: {
         "max_clipped_ratio": context.settings.gates.max_clipped_ratio,
         "min_s": context.settings.chunking.min_s,
+        "max_recording_h": context.settings.gates.max_recording_h,
     },
 )
 def recording(work: StageWork) -> StageResult:
@@ -57,7 +58,10 @@ def recording(work: StageWork) -> StageResult:
             clipping.add(block, rate_hz)
 
         measured = measure(
-            work.original, progress=partial(work.progress, total=media.header_duration_s), listener=listen
+            work.original,
+            progress=partial(work.progress, total=media.header_duration_s),
+            listener=listen,
+            longest_s=3600 * work.settings.gates.max_recording_h,
         )
         picture.finish().save(work.folder / "overview.npz")
     except UnreadableMedia as error:
@@ -90,6 +94,7 @@ def recording(work: StageWork) -> StageResult:
     }
     refusal = first_refusal(
         too_short(measured.duration_s, work.settings.chunking.min_s),
+        too_long(measured.duration_s, work.settings.gates.max_recording_h),
         clipped(flat_tops.ratio, work.settings.gates.max_clipped_ratio),
     )
     if refusal:
