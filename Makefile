@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint ui label-studio prove lock docs environments clean
+.PHONY: help setup demo test lint ui label-studio prove audit lock docs environments clean
 
 VENV := .venv
 UV := .tools/uv/bin/uv
@@ -46,6 +46,9 @@ prove: setup ## The slow proofs: benchmarks and long stress
 	$(VENV)/bin/python benchmarks/stress.py --processes 8 --claims 500 --fragments 500
 	$(VENV)/bin/python -m benchmarks.chaos --trials 20 --rounds 10
 	$(PYTEST) -m prove
+
+audit: $(UV) ## Known vulnerabilities of the pinned packages; needs the network
+	$(UV) tool run --from pip-audit==2.10.1 pip-audit --disable-pip --require-hashes --requirement requirements.lock
 
 docs: setup ## Pages that are made from the code
 	$(VENV)/bin/python tools/parameters.py > docs/parameters.md

@@ -156,15 +156,17 @@ def _chromium() -> str:
 
 
 def ask_for_all(home: Path, instance: dg.DagsterInstance, sermons: list[str]) -> None:
-    """A backfill of all stages of all sermons, until every run is in the queue; then it is cancelled."""
+    """A backfill of all stages of all sermons: when the first run is there, and how many are after a minute at work."""
     began = time.perf_counter()
     backfill_id = request_backfill(instance, {sermon: list(SERMON_STAGES) for sermon in sermons}, title="all")
     filters = dg.RunsFilter.for_backfill(backfill_id)
     with running_daemon(home, instance):
         wait_for("the first run", lambda: instance.get_runs_count(filters), 600)
         print(f"| a backfill of all: until the first run | {time.perf_counter() - began:.1f} s |", flush=True)
-        wait_for("all runs", lambda: instance.get_runs_count(filters) >= len(sermons), 1800)
-        print(f"| a backfill of all: until the last run is queued | {time.perf_counter() - began:.1f} s |", flush=True)
+        time.sleep(60)
+        print(
+            f"| a backfill of all: runs a minute later, while they are at work | {instance.get_runs_count(filters)} |"
+        )
         backfill = instance.get_backfill(backfill_id)
         instance.update_backfill(backfill.with_status(BulkActionStatus.CANCELING))
 

@@ -601,6 +601,17 @@ class UiSettings(_Section):
 
     dagster_port: int = Field(3000, ge=1, le=65535, description="port of the Dagster web UI on 127.0.0.1")
     listening_port: int = Field(3001, ge=1, le=65535, description="port of the listening page on 127.0.0.1")
+    listening_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/@\s?#]+(/[^@\s?#]*)?)?$",
+        description="address of the listening page behind your own proxy, for links to it (docs/security.md); empty: "
+        "that on this machine (ours)",
+    )
+
+    @property
+    def listening_address(self) -> str:
+        """Where people find the listening page, without a slash at the end."""
+        return self.listening_url.rstrip("/") or f"http://127.0.0.1:{self.listening_port}"
 
 
 def _profile_values(profile: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def serve_all(home: Path, settings: Settings, console: Console) -> int:
 
 def _say_where(home: Path, settings: Settings, console: Console) -> None:
     console.print(f"Dagster web UI:  http://{_HOST}:{settings.ui.dagster_port}")
-    console.print(f"Listening page:  http://{_HOST}:{settings.ui.listening_port}")
+    console.print(f"Listening page:  {settings.ui.listening_address}")
     console.print(f"Put recordings into {home / 'inbox'}: they become transcripts by themselves.", markup=False)
     console.print(f"Put Bible texts into {own_folder(home)}: they become verse pairs.", markup=False)
     console.print(f"Logs: {logs_folder(home)}. Ctrl-C stops everything.", markup=False)

@@ -25,7 +25,7 @@ def embedded(png: bytes, what: str) -> dg.MarkdownMetadataValue:
 
 def page(platform: Platform, name: str) -> dg.UrlMetadataValue:
     """A page of the platform's own, for a closer look."""
-    return dg.MetadataValue.url(page_address(name, platform.settings.ui.listening_port))
+    return dg.MetadataValue.url(page_address(name, platform.settings.ui.listening_address))
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | str:

@@ -3,12 +3,12 @@
 from urllib.parse import quote
 
 
-def sermon_address(sermon: str, port: int, start_s: float | None = None) -> str:
-    """URL of a sermon's page on this machine, opened at `start_s` seconds when given."""
+def sermon_address(sermon: str, base: str, start_s: float | None = None) -> str:
+    """URL of a sermon's page, opened at `start_s` seconds when given. `base` is `UiSettings.listening_address`."""
     at = "" if start_s is None else f"#t={start_s:g}"
-    return f"http://127.0.0.1:{port}/sermon/{quote(sermon, safe='')}{at}"
+    return f"{base}/sermon/{quote(sermon, safe='')}{at}"
 
 
-def page_address(name: str, port: int) -> str:
+def page_address(name: str, base: str) -> str:
     """URL of a page that is not a sermon's, such as `scripture` or `evaluation/speech-cycle-0`."""
-    return f"http://127.0.0.1:{port}/{quote(name)}"
+    return f"{base}/{quote(name)}"

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from benchmarks.chaos_home import write_recordings
 from stt_platform.store.intake import registrations
 from stt_platform.store.stages import current_output
-from stt_platform_tests.e2e.running import ARTEFACTS, Running, running_platform, wait_until
+from stt_platform_tests.e2e.running import ARTEFACTS, PLANTED, Running, running_platform, wait_until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -152,3 +152,13 @@ def test_a_failed_check_names_the_sermon_and_what_to_do(platform: Running, sermo
     expect(page.get_by_text("put it into the inbox again").first).to_be_visible()
     expect(page.get_by_text(f"stt run --sermon {sermons[5]}").first).to_be_visible()
     keep(page, "failed-check")
+
+
+def test_no_file_holds_a_secret(platform: Running, sermons: list[str]) -> None:
+    """After all that was done above: logs, events of Dagster, metadata, tables, outputs."""
+    files = [path for path in platform.home.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".db" for path in files)
+    assert any(path.suffix == ".log" for path in files)
+    for path in files:
+        held = path.read_bytes()
+        assert not [name for name, secret in PLANTED.items() if secret.encode() in held], path

@@ -37,6 +37,7 @@ from stt_platform_tests.translator_models import tiny_gemma
 
 STAGE = "adapter_bundle"
 GEMMA = "fine_tuned_gemma_mi_A"
+SECRET = "hf_planted9D2c71"
 
 # Packages as if they were all that is installed: what a .pth file adds, such as the checkout of the platform, is not there.
 APART = """
@@ -55,6 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STT_HOME", str(home))
         patch.setenv("STT_LOCK_DIR", str(home / "locks"))
+        patch.setenv("HF_TOKEN", SECRET)
         build_home(home)
         (home / "settings.toml").write_text("[delivery]\nctranslate2 = true\nfull_weights = true\n", encoding="utf-8")
         with dg.DagsterInstance.ephemeral() as instance:
@@ -130,6 +132,12 @@ def test_the_bundle_holds_what_the_live_machine_loads(made: Path, bundle: Path) 
     )
     for one in read_manifest(bundle)["parts"]:
         assert one["expected"] is None or one["expected"]["text"], one["folder"]
+
+
+def test_no_secret_travels_with_it(made: Path) -> None:
+    files = [path for path in made.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
 def test_the_script_passes_where_nothing_of_ours_is(made: Path, bundle: Path) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from stt_platform.listening import app as listening_app
 from stt_platform.listening import sermon_data
 from stt_platform.listening.addresses import sermon_address
-from stt_platform.settings import settings_file
+from stt_platform.settings import UiSettings, settings_file
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.schemas import SERMON_STAGES_IN_ORDER
 from stt_platform.store.stages import current_stage
@@ -408,8 +409,18 @@ def test_a_port_that_is_taken_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("start_s", "address"),
-    [(None, "http://127.0.0.1:3001/sermon/2024-03-10--x"), (12.3, "http://127.0.0.1:3001/sermon/2024-03-10--x#t=12.3")],
+    ("ui", "start_s", "address"),
+    [
+        ({}, None, "http://127.0.0.1:3001/sermon/2024-03-10--x"),
+        ({"listening_port": 3101}, 12.3, "http://127.0.0.1:3101/sermon/2024-03-10--x#t=12.3"),
+        ({"listening_url": "https://hear.example.org/"}, None, "https://hear.example.org/sermon/2024-03-10--x"),
+    ],
 )
-def test_addresses_for_links_from_elsewhere(start_s, address):
-    assert sermon_address("2024-03-10--x", 3001, start_s) == address
+def test_addresses_for_links_from_elsewhere(ui, start_s, address):
+    assert sermon_address("2024-03-10--x", UiSettings(**ui).listening_address, start_s) == address
+
+
+@pytest.mark.parametrize("url", ["hear.example.org", "https://me:secret@hear.example.org", "javascript:alert(1)"])
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(ValidationError, match="listening_url"):
+        UiSettings(listening_url=url)

@@ -32,7 +32,7 @@ def sermon_metadata(platform: Platform, output: StageOutput, timings_s: Mapping[
     if picture:
         metadata["picture"] = embedded(picture, "waveform and spectrogram")
     metadata |= {
-        "listen": dg.MetadataValue.url(sermon_address(output.owner, platform.settings.ui.listening_port)),
+        "listen": dg.MetadataValue.url(sermon_address(output.owner, platform.settings.ui.listening_address)),
         "was already up to date": output.reused,
         **{name.replace("_", " "): value for name, value in output.facts.items()},
         **{f"{name} (s)": round(seconds, 3) for name, seconds in timings_s.items()},
