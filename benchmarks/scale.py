@@ -91,6 +91,12 @@ def as_if_made(store: MetadataStore, like: str, sermons: list[str]) -> int:
     return made
 
 
+def ask(store: MetadataStore, how: str) -> None:
+    """The questions that pages and people ask of all sermons."""
+    for what, sql in _QUESTIONS.items():
+        timed(what + how, lambda sql=sql: store.query(sql), times=3)
+
+
 def tell(instance: dg.DagsterInstance, sermons: list[str]) -> None:
     """Say of every output that it was made."""
     for stage in SERMON_STAGES:
@@ -202,8 +208,9 @@ def measure(home: Path, count: int) -> None:
         sermons = sorted(set(registrations(home)) - {taken.sermon})
         fragments = as_if_made(store, taken.sermon, sermons)
         print(f"| fragments | {fragments:,} |")
-        for what, sql in _QUESTIONS.items():
-            timed(what, lambda sql=sql: store.query(sql), times=3)
+        ask(store, "")
+        timed("compacting the fragments, as every night", store.compact)
+        ask(store, ", compacted")
         tell(instance, sermons)
         look_at_pages(home)
         ask_for_all(home, instance, sermons)

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stt_platform.files import atomic_path, fsync_folder, write_atomically
+from stt_platform.store.compaction import GROUP, Compacted, Stamp, find_compacted, stamp_of, write_compacted
 from stt_platform.store.rows import to_table
 from stt_platform.store.schemas import TABLES, VIEWS, Table
 
@@ -56,6 +57,14 @@ class _Fragment:
 
 
 @dataclass(frozen=True)
+class _Snapshot:
+    """A table as it was at one moment: what a compacted file has of it, and the other fragments."""
+
+    fragments: list[_Fragment]
+    compacted: Compacted | None
+
+
+@dataclass(frozen=True)
 class MetadataStore:
     """The tables below `home` (STT_HOME). Holds nothing open: cheap to build, safe to pickle and to share."""
 
@@ -84,12 +93,14 @@ class MetadataStore:
     def remove(self, part: str, table: str | None = None) -> int:
         """Remove a part from one table, or from all; returns how many fragments there were."""
         _check_part(part)
+        self._forget_compacted([table] if table else list(TABLES))
         folders = [self._folder(table)] if table else self._folders()
         return _unlink(folder / f"{part}.parquet" for folder in folders)
 
     def remove_sermon(self, key: str) -> int:
         """Remove every fragment whose part is `key` or starts with `<key>.`; returns how many there were."""
         _check_part(key)
+        self._forget_compacted(TABLES)
         return _unlink(
             path for folder in self._folders() for path in folder.glob("*.parquet") if path.name.startswith(f"{key}.")
         )
@@ -128,6 +139,24 @@ class MetadataStore:
         It reads only, and cannot open files. Close it, or use it in a `with`.
         """
         return _connection(self._snapshot(TABLES))
+
+    def compact(self) -> int:
+        """Gather the fragments of tables that have many in one file each, for reading; returns how many tables it did.
+
+        The fragments stay as they are. Worth it once some hundreds are new; safe at any time.
+        """
+        return sum(self._compact(table) for table in TABLES)
+
+    def _compact(self, table: str) -> bool:
+        paths = _fragment_paths(self._folder(table))
+        stamps = {path.name: stamp for path in paths if (stamp := _stamp(path))}
+        compacted = find_compacted(self._compacted_path(table), stamps)
+        if len(stamps) - (len(compacted.names) if compacted else 0) < GROUP:
+            return False
+        write_compacted(
+            self._compacted_path(table), TABLES[table].schema, _with_stamps(TABLES[table].schema, paths, stamps)
+        )
+        return True
 
     def refresh_catalog(self) -> bool:
         """Bring `metadata.duckdb` up to date for other programs; returns whether it had to be rebuilt.
@@ -178,11 +207,29 @@ class MetadataStore:
             except (duckdb.CatalogException, duckdb.BinderException, duckdb.ParserException):
                 raise
             except duckdb.Error:
-                _raise_if_damaged(snapshot)
-                raise
+                if not _drop_damaged(snapshot):
+                    _raise_if_damaged(snapshot)
+                    raise
+        return self._answer(sql, parameters, tables)
 
-    def _snapshot(self, tables: Iterable[str]) -> dict[str, list[_Fragment]]:
-        return {table: list(_mapped(self._folder(table))) for table in tables}
+    def _snapshot(self, tables: Iterable[str]) -> dict[str, _Snapshot]:
+        return {table: self._look_at(table) for table in tables}
+
+    def _look_at(self, table: str) -> _Snapshot:
+        paths = _fragment_paths(self._folder(table))
+        compacted = None
+        if self._compacted_path(table).exists():
+            stamps = {path.name: stamp for path in paths if (stamp := _stamp(path))}
+            compacted = find_compacted(self._compacted_path(table), stamps)
+        covered = compacted.names if compacted else frozenset()
+        return _Snapshot(list(_mapped(path for path in paths if path.name not in covered)), compacted)
+
+    def _compacted_path(self, table: str) -> Path:
+        return self.home / "cache" / "compacted" / f"{_definition(table).name}.parquet"
+
+    def _forget_compacted(self, tables: Iterable[str]) -> None:
+        # Rows of what is removed would stay in it, though nobody would see them.
+        _unlink(self._compacted_path(table) for table in tables)
 
     def _folder(self, table: str) -> Path:
         return self.home / "tables" / _definition(table).name
@@ -255,20 +302,41 @@ def _map(path: Path) -> pa.Buffer:
         return file.read_buffer()
 
 
-def _mapped(folder: Path) -> Iterator[_Fragment]:
-    for path in _fragment_paths(folder):
+def _stamp(path: Path) -> Stamp | None:
+    with contextlib.suppress(FileNotFoundError):
+        return stamp_of(path)
+    return None
+
+
+def _with_stamps(
+    schema: pa.Schema, paths: Iterable[Path], stamps: Mapping[str, Stamp]
+) -> Iterator[tuple[str, Stamp, pa.Table]]:
+    """The fragments that can be read and are still the same when they have been."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError, DamagedFragmentError):
+            rows = _read(schema, _Fragment(path, _map(path)))
+            if path.name in stamps and _stamp(path) == stamps[path.name]:
+                yield path.name, stamps[path.name], rows
+
+
+def _mapped(paths: Iterable[Path]) -> Iterator[_Fragment]:
+    for path in paths:
         # Removed since the folder was listed. A replaced fragment is never missing.
         with contextlib.suppress(FileNotFoundError):
             yield _Fragment(path, _map(path))
 
 
-def _dataset(schema: pa.Schema, fragments: Iterable[_Fragment]) -> "ds.Dataset":
+def _dataset(schema: pa.Schema, snapshot: _Snapshot) -> "ds.Dataset":
     # Brings pandas with it, a second that processes which only write need not spend.
     import pyarrow.dataset as ds
 
     options = ds.ParquetFragmentScanOptions(page_checksum_verification=True, pre_buffer=False)
     parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
-    return ds.FileSystemDataset([parquet.make_fragment(each.buffer) for each in fragments], schema, parquet)
+    files = [parquet.make_fragment(each.buffer) for each in snapshot.fragments]
+    if snapshot.compacted and snapshot.compacted.row_groups:
+        groups = list(snapshot.compacted.row_groups)
+        files.insert(0, parquet.make_fragment(snapshot.compacted.buffer, row_groups=groups))
+    return ds.FileSystemDataset(files, schema, parquet)
 
 
 def _read(schema: pa.Schema, fragment: _Fragment) -> pa.Table:
@@ -288,17 +356,30 @@ def _read(schema: pa.Schema, fragment: _Fragment) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _raise_if_damaged(snapshot: Mapping[str, list[_Fragment]]) -> None:
-    for table, fragments in snapshot.items():
-        for fragment in fragments:
+def _drop_damaged(snapshot: Mapping[str, _Snapshot]) -> bool:
+    """Remove compacted files that cannot be read; returns whether there were any."""
+    damaged = []
+    for each in snapshot.values():
+        if each.compacted:
+            try:
+                each.compacted.read()
+            except (pa.ArrowException, OSError, UnicodeDecodeError):
+                damaged.append(each.compacted.path)
+    _unlink(damaged)
+    return bool(damaged)
+
+
+def _raise_if_damaged(snapshot: Mapping[str, _Snapshot]) -> None:
+    for table, each in snapshot.items():
+        for fragment in each.fragments:
             _read(TABLES[table].schema, fragment)
 
 
-def _connection(snapshot: Mapping[str, list[_Fragment]]) -> duckdb.DuckDBPyConnection:
+def _connection(snapshot: Mapping[str, _Snapshot]) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config=_READ_ONLY)
     try:
-        for table, fragments in snapshot.items():
-            connection.register(table, _dataset(_nullable(TABLES[table].schema), fragments))
+        for table, each in snapshot.items():
+            connection.register(table, _dataset(_nullable(TABLES[table].schema), each))
         for view, sql in VIEWS.items():
             if set(_tables_named_in(sql)) <= set(snapshot):
                 connection.execute(f'CREATE TEMP VIEW "{view}" AS {sql}')

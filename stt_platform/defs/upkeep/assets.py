@@ -65,6 +65,7 @@ def mended_tables(platform: Platform) -> dg.MaterializeResult:
     """
     store = platform.store
     done = mend_tables(store)
+    store.compact()
     store.refresh_catalog()
     rows = [{"what": each.what, "outcome": each.outcome} for each in done]
     return dg.MaterializeResult(metadata={"were damaged": len(done), "what became of them": table(rows[:100])})
