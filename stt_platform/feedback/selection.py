@@ -11,7 +11,8 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil, inf
+from math import ceil, floor, inf
+from statistics import median
 from typing import Literal
 
 from stt_platform.evaluation.intervals import Counts, Interval, corpus_rate
@@ -266,7 +267,7 @@ def _scored(
 ) -> list[tuple[Candidate, str, tuple[str, ...]]]:
     """The best for the time, one by one, with reasons and new terms; quotas hold while anybody is left whom they allow."""
     terms = Counter(corrected_terms)
-    quotas = _quotas(pool, seats, options)
+    quotas = _quotas(pool, _likely_seats(rest, seats, time_s, options), options)
     filled: Counter[tuple[str, str]] = Counter()
     waiting: list[Candidate] = []
     chosen: list[tuple[Candidate, str, tuple[str, ...]]] = []
@@ -305,6 +306,14 @@ def _worth(item: Candidate, options: SelectionOptions, terms: Mapping[str, int])
 def _groups(item: Candidate) -> list[tuple[str, str]]:
     # Who is not known is not one person.
     return [("sermon", item.sermon), *([("speaker", item.speaker)] if item.speaker else [])]
+
+
+def _likely_seats(rest: Sequence[Candidate], seats: int, time_s: float, options: SelectionOptions) -> int:
+    """How many the time is enough for, if they are as long as most; a quota of more seats would bind nobody."""
+    if not rest:
+        return seats
+    each_s = median(options.review_time.of(item.duration_s) for item in rest)
+    return max(1, floor(min(seats, time_s / each_s)))
 
 
 def _quotas(pool: Sequence[Candidate], seats: int, options: SelectionOptions) -> dict[tuple[str, str], int]:

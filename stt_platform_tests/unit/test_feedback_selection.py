@@ -120,6 +120,18 @@ def test_no_sermon_and_no_speaker_fills_the_list() -> None:
     assert max(Counter(row.speaker for row in scored).values()) <= 34
 
 
+def test_a_quota_is_of_what_the_time_is_enough_for() -> None:
+    candidates = [
+        replace(item, duration_s=10.0, expected_errors=item.expected_errors + (50 if item.sermon == "s00" else 0))
+        for item in church(20, 40)
+    ]
+    each_s = SelectionOptions().review_time.of(10.0)
+    options = SelectionOptions(random_share=0.0, most_review_s=20.5 * each_s)
+    scored = flagged(choose_segments(candidates, options), SCORED)
+    assert len(scored) == 20
+    assert Counter(row.sermon for row in scored)["s00"] == 2
+
+
 def test_a_quota_gives_way_where_nobody_else_is_left() -> None:
     one = [replace(item, sermon="s00", speaker="ann") for item in church(1, 30)]
     rest = [replace(item, chunk_id=f"r{n}", sermon=f"r{n}", speaker="") for n, item in enumerate(church(1, 3))]
