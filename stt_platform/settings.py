@@ -399,6 +399,13 @@ class SpeechTrainingSettings(_Section):
         False,
         description="whether the first pass goes from easy to hard, by the model's own confidence (seed, phase 6: yes)",
     )
+    average_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="last share of the steps whose weights are averaged (ours, after Izmailov et al. 2018): for small sets "
+        "at a high rate",
+    )
     save_steps: int = Field(500, ge=1, description="steps between checkpoints (seed, phase 5)")
     eval_steps: int = Field(500, ge=1, description="steps between evaluations on the dev sermons (seed, phase 5)")
     dev_examples: int = Field(64, ge=0, description="chunks of dev sermons that are watched during training (ours)")

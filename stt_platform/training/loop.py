@@ -103,11 +103,13 @@ class LoopOptions:
         seed: of dropout and of every other random number of the training.
         checkpoint_every_steps, checkpoint_every_s: whichever comes first; None for neither.
         evaluate_every_steps: and before the first step and after the last; None only before and after.
-        stop_on: measures and their better direction. The weights that were best in the first are what comes out;
-            empty: the last weights.
+        stop_on: measures and their better direction. The weights that were best in the first, of equal ones in the next,
+            are what comes out; empty: the last weights.
         patience: evaluations in a row without a new best in ANY of `stop_on`, after which training stops; None
             never does.
         keep: checkpoints that stay, beside that of the best weights.
+        average_share: of the last steps, whose weights are averaged and come out in place of the last ones (Izmailov et
+            al. 2018): after a short training at a high rate each step's weights are as much chance as learning.
         autocast: arithmetic of losses and evaluations.
 
     Raises:
@@ -131,6 +133,7 @@ class LoopOptions:
     stop_on: tuple[tuple[str, Direction], ...] = ()
     patience: int | None = None
     keep: int = 2
+    average_share: float = 0.0
     autocast: Autocast = "none"
 
     def __post_init__(self) -> None:
@@ -142,8 +145,9 @@ class LoopOptions:
                 raise ValueError(f"{name} {getattr(self, name)!r}: at least 1, or None, was expected")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate {self.learning_rate!r}: a number above 0 was expected")
-        if not 0 <= self.warmup_share <= 1:
-            raise ValueError(f"warmup_share {self.warmup_share!r}: a number from 0 to 1 was expected")
+        for name in ("warmup_share", "average_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)!r}: a number from 0 to 1 was expected")
         for name, choices in (("schedule", Schedule), ("optimizer", Optimizer), ("autocast", Autocast)):
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(f"{name} {getattr(self, name)!r}: use one of {', '.join(get_args(choices))}")
@@ -275,6 +279,7 @@ class _Run:
         self._steps: list[Step] = []
         self._evaluations: list[Evaluation] = []
         self._done = 0
+        self._average: list[torch.Tensor] = []
         self._began = self._saved_at = time.monotonic()
 
     def run(self) -> Trained:
@@ -292,6 +297,7 @@ class _Run:
                 self._save()
                 break
             self._done += 1
+            self._add_to_average()
             self._record(step)
         else:
             status = DONE
@@ -357,6 +363,21 @@ class _Run:
             memory_bytes=_peak_memory_bytes(self._device),
         )
 
+    def _add_to_average(self) -> None:
+        """The running mean of the weights, since the first of the steps that are averaged."""
+        averaged = round(self._options.average_share * self._total)
+        count = self._done - (self._total - averaged)
+        if count == 1:
+            self._average = [parameter.detach().clone() for parameter in self._parameters]
+        elif count > 1:
+            for mean, parameter in zip(self._average, self._parameters, strict=True):
+                mean.add_(parameter.detach() - mean, alpha=1 / count)
+
+    def _take_average(self) -> None:
+        if self._average:
+            for parameter, mean in zip(self._parameters, self._average, strict=True):
+                parameter.data.copy_(mean)
+
     def _loss(self, place: _Place, k: int, batch: tuple[int, ...]) -> tuple[float, int]:
         import torch
 
@@ -371,6 +392,8 @@ class _Run:
     def _record(self, step: Step) -> None:
         options = self._options
         last = self._done == self._total
+        if last:
+            self._take_average()
         if last or (options.evaluate_every_steps and self._done % options.evaluate_every_steps == 0):
             step = replace(step, evaluation=self._evaluate())
         self._steps.append(step)
@@ -405,9 +428,11 @@ class _Run:
     def _best_step(self) -> int | None:
         if not self._options.stop_on:
             return None
-        name, direction = self._options.stop_on[0]
-        values = [(_worth(e.measures[name], direction), -e.step) for e in self._evaluations]
-        return -max(values)[1]
+        worths = [
+            ([_worth(each.measures[name], direction) for name, direction in self._options.stop_on], -each.step)
+            for each in self._evaluations
+        ]
+        return -max(worths)[1]
 
     def _patience_is_over(self) -> bool:
         if self._options.patience is None or not self._options.stop_on:
@@ -448,7 +473,8 @@ class _Run:
         (folder / _WEIGHTS).mkdir()
         self._task.save(folder / _WEIGHTS)
         buffer = io.BytesIO()
-        torch.save({"optimizer": self._optimizer.state_dict(), "random": _random_state()}, buffer)
+        states = {"optimizer": self._optimizer.state_dict(), "random": _random_state(), "average": self._average}
+        torch.save(states, buffer)
         (folder / _OPTIMIZER).write_bytes(buffer.getvalue())
         state = {
             "step": self._done,
@@ -481,6 +507,7 @@ class _Run:
         saved = torch.load(checkpoint.folder / _OPTIMIZER, map_location="cpu", weights_only=True)
         self._optimizer.load_state_dict(saved["optimizer"])
         _set_random_state(saved["random"])
+        self._average = [mean.to(self._device) for mean in saved["average"]]
         self._steps = [Step(**step) for step in state["steps"]]
         self._evaluations = [Evaluation(**evaluation) for evaluation in state["evaluations"]]
         self._began = time.monotonic() - state["seconds"]

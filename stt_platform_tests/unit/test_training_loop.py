@@ -116,6 +116,44 @@ def test_stopped_and_resumed_is_unbroken(tmp_path: Path, steps: int) -> None:
     assert rest.seconds > first.seconds / 2
 
 
+class Remembering(TinyTask):
+    """Keeps its weights as they were before each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[dict[str, torch.Tensor]] = []
+
+    def train_mode(self) -> None:
+        self.seen.append(weights(self))
+        super().train_mode()
+
+
+def test_the_mean_of_the_last_steps_comes_out(tmp_path: Path) -> None:
+    plain, averaged = Remembering(), TinyTask()
+    options = replace(OPTIONS, stop_on=())
+    train(plain, options, Checkpoints(tmp_path, "a"))
+    checkpoints = Checkpoints(tmp_path, "b")
+    trained = train(averaged, replace(options, average_share=8 / 21), checkpoints)
+    last = [*plain.seen[14:], weights(plain)]
+    assert len(last) == 8
+    for name, value in weights(averaged).items():
+        assert torch.allclose(value, torch.stack([each[name] for each in last]).mean(dim=0), atol=1e-6)
+    assert not same(weights(averaged), weights(plain))
+    assert trained.evaluations[-1].measures["loss"] == pytest.approx(averaged.evaluate()["loss"])
+    assert same(weights(averaged), load_file(checkpoints.at(21).folder / "weights/weights.safetensors"))
+
+
+@pytest.mark.parametrize("steps", [7, 15, 20])
+def test_stopped_and_resumed_has_the_same_mean(tmp_path: Path, steps: int) -> None:
+    options = replace(OPTIONS, average_share=0.5)
+    unbroken, resumed = TinyTask(), TinyTask()
+    train(unbroken, options, Checkpoints(tmp_path, "a"))
+    progress, should_stop = stop_after(steps)
+    train(TinyTask(), options, Checkpoints(tmp_path, "b"), progress=progress, should_stop=should_stop)
+    train(resumed, options, Checkpoints(tmp_path, "b"))
+    assert same(weights(resumed), weights(unbroken))
+
+
 def test_killed_in_the_middle_of_an_epoch_and_resumed_is_unbroken(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     with subprocess.Popen([*PROGRAM, str(whole)], stdout=subprocess.PIPE, text=True) as other:
@@ -226,8 +264,8 @@ def test_best_weights_that_are_lost_are_said(tmp_path: Path) -> None:
         # Step 0, then every fourth, then the last.
         ([(5, 1), (4, 1), (3, 1), (2, 1), (1, 1), (0.5, 1), (0.4, 1)], 2, DONE, 21, 21),
         ([(5, 1), (4, 1), (4, 1), (4, 1)], 2, STOPPED_EARLY, 12, 4),
-        # The loss is idle, the other measure is not.
-        ([(5, 1), (4, 1), (4, 2), (4, 3), (4, 3), (4, 3)], 2, STOPPED_EARLY, 20, 4),
+        # The loss is idle, the other measure is not: it decides among equals.
+        ([(5, 1), (4, 1), (4, 2), (4, 3), (4, 3), (4, 3)], 2, STOPPED_EARLY, 20, 12),
         ([(5, 1), (6, 0), (7, 0)], 2, STOPPED_EARLY, 8, 0),
         ([(5, 1), (math.nan, math.nan), (math.nan, math.nan)], 2, STOPPED_EARLY, 8, 0),
         ([(5, 1), (6, 0), (7, 0), (7, 0), (7, 0), (7, 0), (7, 0)], None, DONE, 21, 0),

@@ -200,6 +200,7 @@ def _loop(chosen: SpeechTrainingSettings, planned: Planned, watching: bool) -> L
         checkpoint_every_steps=chosen.save_steps,
         evaluate_every_steps=chosen.eval_steps,
         stop_on=(("wer", "min"), ("loss", "min")) if watching else (),
+        average_share=chosen.average_share,
         autocast="none" if chosen.base == "float32" else "bfloat16",
     )
 
