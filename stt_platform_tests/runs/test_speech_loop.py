@@ -347,15 +347,18 @@ def test_sensors_are_harmless_on_an_empty_instance_and_say_what_is_missing(
 @pytest.mark.prove
 @pytest.mark.timeout(3600)
 def test_three_cycles_by_sensors_alone_never_make_it_worse(
-    made: tuple[Loop, dg.ExecuteInProcessResult], loop: Loop
+    made: tuple[Loop, dg.ExecuteInProcessResult], loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two more cycles after the first, of what was not corrected yet; the champion's errors never rise."""
+    """Two more cycles after the first, each of half of what was not corrected yet; the champion's errors never rise."""
+    monkeypatch.setenv("STT_FEEDBACK__SHARE", "0.5")
+    monkeypatch.setenv("STT_LOOP__CORRECTED_SEGMENTS", "1")
     for cycle in (1, 2):
         (asked,) = loop.tick("next_cycle")
         assert asked.success
         loop.answer(cycle)
         loop.tick("new_corrections")
-        loop.tick("retrain")
+        (learned,) = loop.tick("retrain")
+        assert learned.success
         loop.tick("promoted")
     decided = MetadataStore(loop.home).query("select * from decisions order by cycle").to_pylist()
     assert [row["cycle"] for row in decided] == [0, 1, 2]
