@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
 import pytest
 import soundfile as sf
 from dagster._core.definitions.partitions.context import partition_loading_context
@@ -292,6 +293,18 @@ def test_the_champion_transcribes_new_sermons_and_old_ones_when_asked(loop: Loop
     weights.write_bytes(bytes(content))
     with pytest.raises(PlatformError, match=r"serving/model\.bin was changed"):
         transcriber(home, load_settings(home)).load(load_settings(home))
+
+
+def test_a_sermon_that_was_refused_is_not_done_again_for_a_new_champion(loop: Loop, tmp_path: Path) -> None:
+    home, champion = loop.home, speech_champion(loop.home)
+    silent = tmp_path / "2024-03-17 Nothing.wav"
+    sf.write(silent, np.zeros(160_000), 16_000)
+    (entry,) = ingest(MetadataStore(home), [silent])
+    record_speech_champion(home, Champion(None, "none yet"))
+    assert run_stages(loop.instance, entry.sermon).success
+    assert current_output(home, entry.sermon, "transcript").status == "rejected"
+    record_speech_champion(home, champion)
+    assert plan(home, load_settings(home), entry.sermon) == []
 
 
 def test_a_champion_of_another_base_does_not_transcribe(loop: Loop) -> None:

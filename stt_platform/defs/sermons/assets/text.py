@@ -101,8 +101,12 @@ def _transcription_parameters(context: SermonContext) -> dict:
 
 
 def _as_transcribed(context: SermonContext, made: StageOutput) -> dict:
-    # A better recogniser is offered for old sermons, and does not redo them by itself.
-    return _transcription_parameters(context) | {"model": str(made.facts.get("system", "")).removeprefix(_SYSTEM)}
+    # A better recogniser is offered for old sermons, and does not redo them by itself. One that was refused before anybody
+    # heard it names none.
+    heard_by = str(made.facts.get("system", "")).removeprefix(_SYSTEM)
+    return _transcription_parameters(context) | {
+        "model": heard_by or model(context.settings.transcription.model).identity
+    }
 
 
 @sermon_stage(
