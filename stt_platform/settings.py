@@ -19,6 +19,10 @@ from pydantic_settings import SettingsError as PydanticSettingsError
 _PROFILES = Path(__file__).parent / "models" / "profiles.toml"
 
 
+# Of a server, without a name or a password in it; or empty.
+_ADDRESS = r"^(https?://[^/@\s?#]+(/[^@\s?#]*)?)?$"
+
+
 class PlatformError(RuntimeError):
     """Something that a user can mend: says what is wrong and what to do."""
 
@@ -559,7 +563,7 @@ class LabelStudioSettings(_Section):
 
     url: str = Field(
         "",
-        pattern=r"^(https?://[^/@\s?#]+(/[^@\s?#]*)?)?$",
+        pattern=_ADDRESS,
         description="address of a Label Studio server, whose token is in STT_LABEL_STUDIO_TOKEN; empty: the one that "
         "`make label-studio` starts on this machine (ours)",
     )
@@ -610,7 +614,7 @@ class UiSettings(_Section):
     listening_port: int = Field(3001, ge=1, le=65535, description="port of the listening page on 127.0.0.1")
     listening_url: str = Field(
         "",
-        pattern=r"^(https?://[^/@\s?#]+(/[^@\s?#]*)?)?$",
+        pattern=_ADDRESS,
         description="address of the listening page behind your own proxy, for links to it (docs/security.md); empty: "
         "that on this machine (ours)",
     )

@@ -149,7 +149,7 @@ class MetadataStore:
 
     def _compact(self, table: str) -> bool:
         paths = _fragment_paths(self._folder(table))
-        stamps = {path.name: stamp for path in paths if (stamp := _stamp(path))}
+        stamps = _stamps(paths)
         compacted = find_compacted(self._compacted_path(table), stamps)
         if len(stamps) - (len(compacted.names) if compacted else 0) < GROUP:
             return False
@@ -219,7 +219,7 @@ class MetadataStore:
         paths = _fragment_paths(self._folder(table))
         compacted = None
         if self._compacted_path(table).exists():
-            stamps = {path.name: stamp for path in paths if (stamp := _stamp(path))}
+            stamps = _stamps(paths)
             compacted = find_compacted(self._compacted_path(table), stamps)
         covered = compacted.names if compacted else frozenset()
         return _Snapshot(list(_mapped(path for path in paths if path.name not in covered)), compacted)
@@ -306,6 +306,11 @@ def _stamp(path: Path) -> Stamp | None:
     with contextlib.suppress(FileNotFoundError):
         return stamp_of(path)
     return None
+
+
+def _stamps(paths: Iterable[Path]) -> dict[str, Stamp]:
+    """By the names of those that are still there."""
+    return {path.name: stamp for path in paths if (stamp := _stamp(path))}
 
 
 def _with_stamps(
