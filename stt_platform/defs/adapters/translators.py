@@ -158,6 +158,7 @@ def _gemma_options(chosen: TranslatorTrainingSettings, planned: Planned) -> Caus
         row_tokens=chosen.row_tokens,
         rows_per_batch=planned.rows,
         checkpointing=chosen.checkpointing,
+        held_out=chosen.dev_loss_examples,
         translated=chosen.dev_examples,
         seed=chosen.seed,
     )
@@ -251,6 +252,7 @@ def _marian_options(chosen: MarianTrainingSettings) -> MarianOptions:
     return MarianOptions(
         batch_tokens=chosen.batch_tokens,
         most_tokens=chosen.max_tokens,
+        held_out=chosen.dev_loss_examples,
         translated=chosen.dev_examples,
         seed=chosen.seed,
     )
