@@ -468,7 +468,7 @@ class TranslatorTrainingSettings(_Section):
     save_steps: int = Field(500, ge=1, description="steps between checkpoints (seed, phase 5)")
     save_total: int = Field(3, ge=1, description="checkpoints that are kept, beside the best (seed, phase 5)")
     eval_steps: int = Field(500, ge=1, description="steps between evaluations on verses kept for it (ours)")
-    dev_examples: int = Field(100, ge=0, description="how many of those below are translated too (ours)")
+    dev_examples: int = Field(100, ge=0, description="how many of dev_loss_examples are translated too (ours)")
     dev_loss_examples: int = Field(500, ge=0, description="verses whose loss is measured to watch it (ours)")
     patience: int = Field(
         3, ge=1, description="evaluations without a better loss or chrF++, after which it stops (ours)"
@@ -492,7 +492,7 @@ class MarianTrainingSettings(_Section):
     bfloat16: bool = Field(True, description="arithmetic of the training (seed: bf16)")
     save_steps: int = Field(1000, ge=1, description="steps between checkpoints (seed, phase 5)")
     eval_steps: int = Field(1000, ge=1, description="steps between evaluations on verses kept for it (ours)")
-    dev_examples: int = Field(200, ge=0, description="how many of those below are translated too (ours)")
+    dev_examples: int = Field(200, ge=0, description="how many of dev_loss_examples are translated too (ours)")
     dev_loss_examples: int = Field(500, ge=0, description="verses whose loss is measured to watch it (ours)")
     seed: int = Field(42, description="of every draw (ours)")
 
