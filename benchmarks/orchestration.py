@@ -1,9 +1,9 @@
 """What Dagster adds to a sermon: the time from the launch of its run to its end, less the time its stages took.
 
-    python benchmarks/orchestration.py [--sermons 5]
+    python benchmarks/orchestration.py [--sermons 5] [--minutes 60]
 
-Takes in copies of a packaged recording (30 s of talk, made different by a few samples), runs them one after another
-on an instance in a temporary folder, and prints seconds for each.
+Takes in copies of a packaged recording (30 s of talk, or as many times as fill the minutes; made different by a few samples),
+runs them one after another on an instance in a temporary folder, and prints seconds for each.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import soundfile as sf
 
 from stt_platform.batch import run_batch, stale_stages
@@ -24,12 +25,13 @@ from stt_platform.store.metadata import MetadataStore
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--sermons", type=int, default=5)
-    sermons = arguments.parse_args().sermons
+    arguments.add_argument("--minutes", type=float, default=0.5)
+    options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        taken = _take_in(home, sermons)
+        taken = _take_in(home, options.sermons, options.minutes)
         settings = load_settings(home)
-        print(f"{'sermon':28} {'launch':>8} {'stages':>8} {'between':>8} {'added':>8}   (s)")
+        print(f"{'sermon':28} {'launch':>8} {'stages':>8} {'between':>8} {'added':>8}   (s)   share")
         with open_instance(home) as instance, running_daemon(home, instance):
             added = []
             for sermon in taken:
@@ -41,13 +43,15 @@ def main() -> None:
                 launch = stats.start_time - stats.launch_time
                 between = stats.end_time - stats.start_time - at_work
                 added.append(launch + between)
-                print(f"{sermon:28} {launch:8.2f} {at_work:8.2f} {between:8.2f} {added[-1]:8.2f}")
+                share = added[-1] / (added[-1] + at_work)
+                print(f"{sermon:28} {launch:8.2f} {at_work:8.2f} {between:8.2f} {added[-1]:8.2f}   {share:11.1%}")
         print(f"median added by orchestration: {statistics.median(added):.2f} s per sermon")
 
 
-def _take_in(home: Path, sermons: int) -> list[str]:
+def _take_in(home: Path, sermons: int, minutes: float) -> list[str]:
     spec = find_spec("pyannote.audio")
-    samples, rate_hz = sf.read(Path(spec.origin).parent / "sample" / "sample.wav")
+    once, rate_hz = sf.read(Path(spec.origin).parent / "sample" / "sample.wav")
+    samples = np.tile(once, max(1, round(minutes * 60 * rate_hz / once.size)))
     (home / "recordings").mkdir()
     for number in range(sermons):
         sf.write(home / "recordings" / f"2024-01-{number + 1:02} copy {number}.wav", samples[number:], rate_hz)

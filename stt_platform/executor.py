@@ -29,7 +29,7 @@ from stt_platform.launcher import give_sign_of_life
 
 _ASK_AGAIN_S = 0.1
 _STEP_DIED = ChildProcessCrashException.__name__
-_PRELOAD = ["stt_platform.step_process", "stt_platform.definitions"]
+_PRELOAD = ["stt_platform.step_process"]
 
 
 class _PatientExecution(ActiveExecution):

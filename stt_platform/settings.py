@@ -327,6 +327,9 @@ class EvaluationSettings(_Section):
         ge=1,
         description="transcribed chunks of the frozen church test; references of whole sermons always count (seed)",
     )
+    both_views: bool = Field(
+        True, description="the church test is heard in the other view of the sound too; twice the work (ours)"
+    )
     general_folder: str = Field(
         "",
         description="folder with general test sets, speech and text (LibriSpeech, NTREX …); empty: `STT_HOME/general`",

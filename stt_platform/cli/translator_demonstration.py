@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from textwrap import shorten
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +16,7 @@ from stt_platform.settings import Settings
 from stt_platform.store.adapters import made_by
 
 _STAGE, _APPROACH = "translategemma_adapter", "A"
+_SHOWN_CHARACTERS = 180
 _NAMES = {"loss": "loss (nats a token; less is better)", "chrf": "chrF++ (more is better)"}
 
 
@@ -36,7 +38,8 @@ def demo_translator(home: Path, settings: Settings, console: Console) -> int:
     rows = json.loads((output.folder / EXAMPLES).read_text(encoding="utf-8"))[:4]
     shown = Table(*rows[0], title="Before and after", show_lines=True)
     for row in rows:
-        shown.add_row(*row.values())
+        # A base model that was not taught the prompt says it all again.
+        shown.add_row(*(shorten(text, _SHOWN_CHARACTERS, placeholder=" …") for text in row.values()))
     console.print(shown)
     console.print(
         f"The translator took {time.monotonic() - started:.0f} s. `stt run --through translation_evaluation` measures it."

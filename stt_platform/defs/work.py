@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,16 @@ def build_timed(
     return output, {"this took": time.monotonic() - started, **timings_s}
 
 
+@cache
+def _settings_of_this_process() -> Settings:
+    # Dagster reads the pools once, when the assets are defined; three dozen of them ask.
+    return load_settings()
+
+
 def device_pool(on_device: Callable[[Settings], bool]) -> str | None:
     """The pool in which a stage queues: `gpu` where it computes on the device with the settings of this instance."""
     try:
-        return "gpu" if on_device(load_settings()) else None
+        return "gpu" if on_device(_settings_of_this_process()) else None
     except SettingsError:
         # Whoever runs a stage is told what is wrong with the settings; the assets are to be seen all the same.
         return "gpu"

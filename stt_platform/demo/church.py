@@ -2,15 +2,10 @@
 
 import hashlib
 import json
-import multiprocessing
-import os
-import signal
-import threading
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,6 +23,7 @@ from stt_platform.demo.acoustics import (
 from stt_platform.demo.encoding import FORMATS, encode
 from stt_platform.demo.music import organ_interlude
 from stt_platform.demo.voices import Preacher, speak
+from stt_platform.demo.workers import made_side_by_side
 from stt_platform.files import atomic_path, copy_atomically, sha256_of, write_atomically
 
 MANIFEST_NAME = "manifest.json"
@@ -41,8 +37,6 @@ _RENDERING = 1
 _SILENCE_S = 20
 # The organ under the closing prayer is this much softer than between the parts of the service.
 _UNDER = 0.5
-# A worker takes up to 1 GB.
-_MOST_WORKERS = 4
 
 
 @dataclass(frozen=True)
@@ -182,7 +176,7 @@ def make_church(
     _tidy(folder, known)
     missing = [script for script in wanted if not _is_there(folder, script, known.get(script.file_name))]
     done = len(wanted) - len(missing)
-    for script, facts in _record_all(folder, missing, workers or min(_cores(), _MOST_WORKERS)):
+    for script, facts in made_side_by_side(partial(_record, folder), missing, workers):
         known[script.file_name] = facts
         _write_manifest(folder, known)
         done += 1
@@ -300,37 +294,6 @@ def _record(folder: Path, script: Script) -> dict:
     }
 
 
-def _record_all(folder: Path, missing: Sequence[Script], workers: int) -> Iterator[tuple[Script, dict]]:
-    """Yield `(script, facts)` as recordings get ready; one alone is not worth the start of a process."""
-    workers = min(workers, len(missing))
-    if workers <= 1:
-        for script in missing:
-            yield script, _record(folder, script)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-    with pool:
-        waiting = {pool.submit(_record, folder, script): script for script in missing}
-        try:
-            for future in as_completed(waiting):
-                yield waiting[future], future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when it is gone, even killed: nobody would ever stop a worker then."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _tidy(folder: Path, known: dict[str, dict]) -> None:
     """Remove what killed processes left half written, and recordings that the church no longer has."""
     for leftover in folder.glob(".*.tmp"):
@@ -387,10 +350,6 @@ def _is_there(folder: Path, script: Script, facts: dict | None) -> bool:
 
 def _at_platform_rate(spans: Sequence[tuple[int, int]], rate_hz: int) -> list[list[int]]:
     return [[round(edge * PLATFORM_RATE_HZ / rate_hz) for edge in span] for span in spans]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _demo_sermon(folder: Path, script: Script, facts: dict, made: bool) -> DemoSermon:

@@ -8,12 +8,14 @@ import json
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.demo.voices import Preacher, speak
+from stt_platform.demo.workers import made_side_by_side
 from stt_platform.files import atomic_path, write_atomically
 
 FOLDER_NAME = "demo-talk"
@@ -47,27 +49,31 @@ def make_talk(part: str, folder: Path) -> int:
     What is there stays as it is, so that a second call does nothing.
     """
     target = folder / FOLDER_NAME
-    rows = []
-    for talk in talks(part):
-        paths = [target / f"{talk.speaker.name.lower()}-{number}.flac" for number in range(len(talk.texts))]
-        if not all(path.exists() for path in paths):
-            _record(talk, paths)
-        rows += [
-            {"id": path.stem, "file": path.name, "text": text, "speaker": talk.speaker.name}
-            for path, text in zip(paths, talk.texts, strict=True)
-        ]
+    said = list(talks(part))
+    missing = [talk for talk in said if not all(path.exists() for path in _paths(target, talk))]
+    for _ in made_side_by_side(partial(_record, target), missing):
+        pass
+    rows = [
+        {"id": path.stem, "file": path.name, "text": text, "speaker": talk.speaker.name}
+        for talk in said
+        for path, text in zip(_paths(target, talk), talk.texts, strict=True)
+    ]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     if not (target / LIST_NAME).exists() or (target / LIST_NAME).read_bytes() != lines:
         write_atomically(target / LIST_NAME, lines)
     return len(rows)
 
 
-def _record(talk: Talk, paths: list[Path]) -> None:
+def _paths(target: Path, talk: Talk) -> list[Path]:
+    return [target / f"{talk.speaker.name.lower()}-{number}.flac" for number in range(len(talk.texts))]
+
+
+def _record(target: Path, talk: Talk) -> None:
     import soundfile as sf
 
     rng = np.random.default_rng(talk.seed)
     spoken = speak(talk.texts, talk.speaker, seed=talk.seed, rate_hz=SAMPLE_RATE_HZ)
-    for path, samples in zip(paths, spoken, strict=True):
+    for path, samples in zip(_paths(target, talk), spoken, strict=True):
         quiet = np.zeros(SAMPLE_RATE_HZ // 2)
         sound = np.concatenate([quiet, 0.5 * samples, quiet])
         sound += 10 ** (_NOISE_DB / 20) * rng.standard_normal(sound.size)

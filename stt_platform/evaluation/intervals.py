@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 # From two, the interval is valid and says nothing: it reaches from a fortieth of the rate to forty times it.
 FEWEST_CLUSTERS = 3
@@ -60,6 +59,8 @@ def corpus_rate(clusters: Iterable[Counts], *, confidence: float = 0.95, called:
         clusters: one for each sermon; those without words are left out.
         called: what the clusters are, in the plural, for the words of the result.
     """
+    from scipy import stats
+
     counted = [cluster for cluster in clusters if cluster.words > 0]
     errors = np.array([cluster.errors for cluster in counted], dtype=float)
     words = np.array([cluster.words for cluster in counted], dtype=float)

@@ -13,7 +13,6 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from stt_platform.evaluation.intervals import Counts
 
@@ -168,6 +167,8 @@ def paired_scores(
     Raises:
         ValueError: the systems have other numbers of rows, or not every row has a cluster.
     """
+    from scipy import stats
+
     rows_a, rows_b = np.atleast_2d(np.asarray(a, dtype=float)), np.atleast_2d(np.asarray(b, dtype=float))
     if rows_a.shape != rows_b.shape or len(rows_a) != len(clusters):
         raise ValueError(
@@ -277,6 +278,8 @@ def _is_exact(n: int) -> bool:
 
 
 def _flip_p_value(gaps: np.ndarray, seed: int) -> float:
+    from scipy import stats
+
     # Over the words of both systems, which are the same, the difference of the rates is the sum of the gaps.
     found = stats.permutation_test(
         (gaps,),
@@ -310,6 +313,8 @@ def _subsets(n: int, seed: int) -> np.ndarray:
 
 
 def _t_interval(gaps: np.ndarray, words: np.ndarray, confidence: float) -> tuple[float, float]:
+    from scipy import stats
+
     n = len(gaps)
     difference = gaps.sum() / words.sum()
     without_one = (gaps.sum() - gaps) / (words.sum() - words)

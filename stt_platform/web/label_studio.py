@@ -4,19 +4,21 @@ Spoken over plain HTTP: its own SDK brings pandas, nltk and code generators for 
 addresses and fields are those of Label Studio 1.23.
 """
 
+from __future__ import annotations
+
 import datetime
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import requests
-from requests.auth import AuthBase
-
 from stt_platform.settings import PlatformError
+
+if TYPE_CHECKING:
+    import requests
 
 _TIMEOUT_S = (3.05, 60.0)
 _PAGE = 200
@@ -63,13 +65,15 @@ class LabelStudio:
 
     def __init__(self, address: str, token: str) -> None:
         """`token` is a personal access token, or one of the older kind; it is sent to `address` only."""
+        import requests
+
         self.address = address.rstrip("/")
         self._session = requests.Session()
         # No proxy stands between this machine and itself.
         self._session.trust_env = urlsplit(self.address).hostname not in ("127.0.0.1", "localhost", "::1")
         self._session.auth = _Token(self.address, token, self._session)
 
-    def __enter__(self) -> "LabelStudio":
+    def __enter__(self) -> LabelStudio:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -162,6 +166,8 @@ class LabelStudio:
         )
 
     def _ask(self, method: str, path: str, **content: Any) -> Any:
+        import requests
+
         try:
             reply = self._session.request(
                 method, f"{self.address}{path}", timeout=_TIMEOUT_S, allow_redirects=False, **content
@@ -188,7 +194,7 @@ class LabelStudio:
             ) from error
 
 
-class _Token(AuthBase):
+class _Token:
     """Tokens of the older kind are sent as they are; a personal access token (a JWT) buys one for a few minutes."""
 
     def __init__(self, address: str, token: str, session: requests.Session) -> None:

@@ -42,6 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STT_HOME", str(place))
         patch.setenv("STT_LOCK_DIR", str(place / "locks"))
+        patch.setenv("STT_EVALUATION__BOTH_VIEWS", "true")
         make_speech_home(place)
         assert evaluate("0").success
         make_adapter(place, WHISPER, cycle="1", sermons=[TEACHES])
@@ -56,6 +57,7 @@ def home(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(made, copy)
     monkeypatch.setenv("STT_HOME", str(copy))
     monkeypatch.setenv("STT_LOCK_DIR", str(tmp_path / "locks"))
+    monkeypatch.setenv("STT_EVALUATION__BOTH_VIEWS", "true")
     return copy
 
 
@@ -135,6 +137,16 @@ def test_an_adapter_is_heard_on_the_same_rows_and_found_worse(made: Path) -> Non
     )
     assert of_base == of_adapter
     assert {row["slice"] for row in texts} == {"all", "view: original"}
+
+
+def test_the_other_view_is_left_out_where_the_settings_say_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = whole(home, "1", adapter=True)
+    monkeypatch.setenv("STT_EVALUATION__BOTH_VIEWS", "false")
+    assert evaluate("1").success
+    assert {row["slice"] for row in rows(home, "evaluation_rows", "1")} == {"all"}
+    slices = {row["slice"] for row in rows(home, "evaluations", "1")}
+    assert {name for name in slices if name.startswith("view")} == {"view: enhanced"}
+    assert whole(home, "1", adapter=True)["wer"]["value"] == before["wer"]["value"]
 
 
 def test_the_page_shows_the_verdict_examples_curves_and_what_is_missing(made: Path) -> None:

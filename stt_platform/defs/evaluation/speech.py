@@ -80,7 +80,7 @@ def _parameters(home: Path, settings: Settings, cycle: str) -> Mapping[str, Any]
         "touched": church_test_problems(store, test, adapter) if test else [],
         "sound": sound_digests(home, test) if test else {},
         "general": [general.digest, *(asdict(each) for each in general.missing)],
-        "judging": [chosen.confidence, chosen.general_wer_margin],
+        "judging": [chosen.confidence, chosen.general_wer_margin, chosen.both_views],
         "names": hashlib.sha256(json.dumps(names).encode()).hexdigest(),
         "rules": [signature(metric) for metric in ("wer", "raw_wer", "entity_f1")],
         "earlier": hashlib.sha256(json.dumps(earlier_numbers(store, int(cycle))).encode()).hexdigest(),

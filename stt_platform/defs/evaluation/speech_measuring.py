@@ -54,7 +54,7 @@ class SpeechMeasured:
         base, adapter: the systems.
         view: of the recordings of the church test, that all but the part "view" is of.
         church, general: None where there is no such set.
-        other_view: the church test in the other view.
+        other_view: the church test in the other view, where the settings want it.
         not_worse: whether the adapter is not worse on the general sets; None without an adapter or a set.
         missing: what is in no row, and why.
     """
@@ -92,9 +92,11 @@ def _church(
     test: ChurchTest,
     view: str,
     names: Sequence[str],
-) -> tuple[SetMeasured, SetMeasured]:
-    (other,) = (name for name in VIEWS if name != view)
+) -> tuple[SetMeasured, SetMeasured | None]:
     here = _measured(work, systems, CHURCH, church_rows(work.store.home, test, view), names, ("noise", "speaker"))
+    if not work.settings.evaluation.both_views:
+        return here, None
+    (other,) = (name for name in VIEWS if name != view)
     foreign = {score.row.row_id: score.reason for score in here.base if score.reason}
     there = _measured(work, systems, CHURCH, church_rows(work.store.home, test, other), names, (), foreign)
     return here, there
