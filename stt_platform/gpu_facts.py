@@ -281,7 +281,7 @@ def mount_finding(folder: Path, machine: Machine, *, what: str = "STT_HOME") -> 
             f"{what} lies on a {kind} drive ({mount.folder if mount else folder})",
             f"it is 5 to 10 times slower and its locks are weak: move {what} to a folder on Linux's own disk",
         )
-    return Finding("fine", f"{what} lies on {kind}")
+    return Finding("fine", f"{what} lies on {kind if mount else 'a file system that cannot be told'}")
 
 
 def _wsl(machine: Machine) -> Iterator[Finding]:

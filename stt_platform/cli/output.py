@@ -8,7 +8,7 @@ import pyarrow.csv
 from rich.console import Console
 from rich.table import Column, Table
 
-_CELL_LENGTH = 100
+_CELL_LENGTH = 300
 
 
 def print_table(rows: pa.Table, output: str, console: Console) -> None:
