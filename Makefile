@@ -44,7 +44,7 @@ lint: setup ## Style and imports
 
 prove: setup ## The slow proofs: benchmarks and long stress
 	$(VENV)/bin/python benchmarks/stress.py --processes 8 --claims 500 --fragments 500
-	$(VENV)/bin/python -m benchmarks.chaos --trials 20 --rounds 10
+	$(VENV)/bin/python -m benchmarks.chaos --trials 30 --rounds 9
 	$(PYTEST) -m prove
 
 audit: $(UV) ## Known vulnerabilities of the pinned packages; needs the network
