@@ -9,8 +9,10 @@ import argparse
 import contextlib
 import os
 import random
+import shutil
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -53,7 +55,7 @@ from stt_platform.store.metadata import DamagedFragmentError
 
 _DAY_S = 24 * 3600
 _RECOVERS_WITHIN_S = 300
-_FAKETIME = tuple(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+_OFFSET = struct.Struct("=q")
 _QUESTION = "select count(*) from sermons join stage_results using (sermon)"
 
 
@@ -330,36 +332,29 @@ def damage_database(path: Path, chance: random.Random) -> None:
 
 
 def step_clock_back(site: Site) -> Struck:
-    """The clock of every process of the platform goes back while they run (libfaketime)."""
-    back_s = site.chance.choice([90, 3600, _DAY_S])
-    clock_file(site.church.home).write_text(f"-{back_s}\n")
+    """The clock of every process of the platform goes back while they run."""
+    with clock_file(site.church.home).open("r+b") as file:
+        file.write(_OFFSET.pack(-site.chance.choice([90, 3600, _DAY_S])))
     return Struck("clock put back, in a run")
 
 
 def clock_file(home: Path) -> Path:
-    """What libfaketime reads the clock's offset from."""
+    """Where the seconds stand by which the clock of the platform at `home` is off."""
     return home.parent / f"{home.name}.clock"
 
 
 @contextlib.contextmanager
 def a_clock_that_can_go_back(home: Path) -> Iterator[bool]:
-    """For what is started within: its wall clock follows `clock_file`. Yields whether libfaketime works on this machine."""
-    if not _FAKETIME:
+    """For what is started within: its wall clock follows `clock_file`. Yields whether this machine can, with a C compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
         yield False
         return
-    clock_file(home).write_text("+0\n")
-    variables = {
-        "LD_PRELOAD": str(_FAKETIME[0]),
-        "FAKETIME_TIMESTAMP_FILE": str(clock_file(home)),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
-    # Release 0.9.10 lets no Python sleep whose monotonic clock it leaves alone.
-    sleeps = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(0.01)"]
-    if subprocess.run(sleeps, env=os.environ | variables, capture_output=True).returncode:
-        yield False
-        return
+    library = home.parent / "wall_clock.so"
+    source = Path(__file__).with_name("wall_clock.c")
+    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+    clock_file(home).write_bytes(_OFFSET.pack(0))
+    variables = {"LD_PRELOAD": str(library), "WALL_CLOCK_OFFSET": str(clock_file(home))}
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
