@@ -2,11 +2,11 @@
 
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TypeVar
+
+from stt_platform.pool_worker import stay_with_parent
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -31,7 +31,7 @@ def made_side_by_side(
             yield item, make(item)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=stay_with_parent) as pool:
         waiting = {pool.submit(make, item): item for item in items}
         try:
             for future in as_completed(waiting):
@@ -39,18 +39,6 @@ def made_side_by_side(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when it is gone, even killed: nobody would ever stop a worker then."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _cores() -> int:

@@ -7,9 +7,6 @@ Both here say only what they heard: no punctuation, no capitals, numbers in word
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -20,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.pool_worker import stay_with_parent
 from stt_platform.speech.recogniser import ChunkSpan
 
 ReadSamples = Callable[[int, int], np.ndarray]
@@ -239,16 +237,8 @@ def _decode(decoder, pcm: bytes) -> str:
 
 
 def _start_worker(arguments: Mapping[str, Any]) -> None:
-    """Leave Ctrl-C to the parent, and end when it is gone, even killed: nobody would ever stop a worker then."""
     global _decoder
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    stay_with_parent()
     _decoder = _new_decoder(arguments)
 
 

