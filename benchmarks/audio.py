@@ -193,14 +193,16 @@ def _platform(recordings: Sequence[Path], home: Path, workers: int) -> tuple[dic
 
 
 def _run_sermon(home: Path, sermon: str) -> dict[str, float]:
-    from stt_platform.defs.platform import Platform
-    from stt_platform.defs.sermons.stage import SERMON_STAGES, run_stage
+    import stt_platform.definitions  # noqa: F401
+    from stt_platform.orchestration.platform import Platform
+    from stt_platform.orchestration.running import run_stage
+    from stt_platform.orchestration.stage import stages
 
     took = {}
-    for name, stages in SHOWN.items():
+    for name, shown in SHOWN.items():
         began = time.monotonic()
-        for stage in stages:
-            run_stage(SERMON_STAGES[stage], Platform(home_folder=str(home)), sermon, lambda _: None)
+        for stage in shown:
+            run_stage(stages()[stage], Platform(home_folder=str(home)), lambda _: None, sermon)
         took[name] = time.monotonic() - began
     return took
 

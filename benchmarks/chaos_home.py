@@ -18,9 +18,13 @@ from typing import Any
 import psutil
 import soundfile as sf
 
-from stt_platform.defs.platform import Platform
-from stt_platform.defs.sermons.stage import SERMON_STAGES, plan, run_stage
+import stt_platform.definitions  # noqa: F401
 from stt_platform.files import sha256_of
+from stt_platform.orchestration.planning import plan_sermon
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.running import run_stage
+from stt_platform.orchestration.scopes import SERMON
+from stt_platform.orchestration.stage import stages, stages_of
 from stt_platform.settings import load_settings
 from stt_platform.store.intake import ingest, registrations
 from stt_platform.store.mending import damaged_fragments
@@ -67,13 +71,13 @@ class Church:
 
     def plans(self) -> dict[str, list[str]]:
         """What is left to do."""
-        plans = {sermon: plan(self.home, load_settings(self.home), sermon) for sermon in self.sermons}
+        plans = {sermon: plan_sermon(self.home, load_settings(self.home), sermon) for sermon in self.sermons}
         return {sermon: stages for sermon, stages in plans.items() if stages}
 
     def finished(self, sermon: str = "") -> int:
         """How many outputs there are, of one sermon or of all."""
         sermons = [sermon] if sermon else self.sermons
-        return sum(bool(current_output(self.home, each, stage)) for each in sermons for stage in SERMON_STAGES)
+        return sum(bool(current_output(self.home, each, stage)) for each in sermons for stage in stages_of(SERMON))
 
     def makers(self) -> dict[int, str]:
         """The living processes that make an output now, and of which sermon.
@@ -82,7 +86,7 @@ class Church:
         """
         found = {
             int(path.name.split(".")[-2].split("-")[0]): path.parents[1].name
-            for stage in SERMON_STAGES
+            for stage in stages_of(SERMON)
             for path in (self.home / "sermons").glob(f"*/{stage}/.*.tmp")
             if path.is_dir()
         }
@@ -92,7 +96,7 @@ class Church:
         """Remember what is finished; says what was finished and is gone, or was made a second time."""
         wrong = []
         for sermon in self.sermons:
-            for stage in SERMON_STAGES:
+            for stage in stages_of(SERMON):
                 output = current_output(self.home, sermon, stage)
                 before = self.seen.get((sermon, stage))
                 if output is None:
@@ -122,11 +126,11 @@ class Church:
     def begin_again(self) -> None:
         """Forget all that was made, so that there is work."""
         for sermon in self.sermons:
-            for stage in SERMON_STAGES:
+            for stage in stages_of(SERMON):
                 for path in (self.home / "sermons" / sermon / stage).glob("current.json"):
                     path.unlink()
         for sermon in self.sermons:
-            for stage in SERMON_STAGES:
+            for stage in stages_of(SERMON):
                 _remove(self.home / "sermons" / sermon / stage)
         for path in (self.home / "tables").rglob("*.parquet"):
             if path.parent.name != "registrations":
@@ -191,8 +195,8 @@ def _run_chain(home: Path, limit: Callable[[], None] | None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         limit()
     for sermon in registrations(home):
-        for stage in SERMON_STAGES.values():
-            run_stage(stage, Platform(home_folder=str(home)), sermon, lambda words: None)
+        for stage in stages_of(SERMON):
+            run_stage(stages()[stage], Platform(home_folder=str(home)), lambda words: None, sermon)
 
 
 def small_files_only(limit_bytes: int) -> None:

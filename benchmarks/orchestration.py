@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from stt_platform.batch import run_batch, stale_stages
+import stt_platform.definitions  # noqa: F401
+from stt_platform.batch import run_batch
 from stt_platform.instance import open_instance, running_daemon
+from stt_platform.orchestration.planning import plan_sermon
 from stt_platform.settings import load_settings
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
@@ -35,7 +37,7 @@ def main() -> None:
         with open_instance(home) as instance, running_daemon(home, instance):
             added = []
             for sermon in taken:
-                run_batch(home, settings, instance, stale_stages(home, settings, [sermon], None), lambda _: None)
+                run_batch(home, settings, instance, {sermon: plan_sermon(home, settings, sermon)}, lambda _: None)
                 (record,) = instance.get_run_records(limit=1)
                 stats = instance.get_run_stats(record.dagster_run.run_id)
                 steps = instance.get_run_step_stats(record.dagster_run.run_id)

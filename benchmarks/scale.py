@@ -30,10 +30,11 @@ from playwright.sync_api import Browser, sync_playwright
 from benchmarks.chaos import free_port
 from benchmarks.chaos_home import run_to_the_end, wait_for, write_recordings
 from stt_platform.batch import request_backfill
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.sermons.sensors import inbox, new_sermons
-from stt_platform.defs.sermons.stage import SERMON_STAGES
 from stt_platform.instance import dagster_command, open_instance, running_daemon, start_process, stop_process
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.scopes import SERMON
+from stt_platform.orchestration.stage import stages, stages_of
 from stt_platform.store.intake import ingest, registrations
 from stt_platform.store.metadata import MetadataStore
 
@@ -80,7 +81,7 @@ def tick(sensor: dg.SensorDefinition, instance: dg.DagsterInstance, home: Path) 
 def as_if_made(store: MetadataStore, like: str, sermons: list[str]) -> int:
     """Write the rows of one sermon under the names of the others; returns how many fragments there are."""
     made = 0
-    for table in sorted({table for stage in SERMON_STAGES.values() for table in stage.tables} | {"stage_results"}):
+    for table in sorted({table for name in stages_of(SERMON) for table in stages()[name].tables} | {"stage_results"}):
         for part in [part for part in store.parts(table) if part == like or part.startswith(f"{like}.")]:
             rows = store.read(table, part)
             for sermon in sermons:
@@ -99,7 +100,7 @@ def ask(store: MetadataStore, how: str) -> None:
 
 def tell(instance: dg.DagsterInstance, sermons: list[str]) -> None:
     """Say of every output that it was made."""
-    for stage in SERMON_STAGES:
+    for stage in stages_of(SERMON):
         for sermon in sermons:
             instance.report_runless_asset_event(dg.AssetMaterialization(stage, partition=sermon))
 
@@ -164,7 +165,7 @@ def _chromium() -> str:
 def ask_for_all(home: Path, instance: dg.DagsterInstance, sermons: list[str]) -> None:
     """A backfill of all stages of all sermons: when the first run is there, and how many are after a minute at work."""
     began = time.perf_counter()
-    backfill_id = request_backfill(instance, {sermon: list(SERMON_STAGES) for sermon in sermons}, title="all")
+    backfill_id = request_backfill(instance, {sermon: stages_of(SERMON) for sermon in sermons}, title="all")
     filters = dg.RunsFilter.for_backfill(backfill_id)
     with running_daemon(home, instance):
         wait_for("the first run", lambda: instance.get_runs_count(filters), 600)

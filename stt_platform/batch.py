@@ -3,7 +3,7 @@
 import datetime
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,12 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._core.utils import make_new_backfill_id
 
-from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.runs import partitions_in_progress, unfinished_runs
-from stt_platform.defs.sermons.stage import plan
-from stt_platform.defs.work import progress_file
 from stt_platform.instance import daemon_is_alive, running_daemon
+from stt_platform.orchestration.planning import plan_sermon
+from stt_platform.orchestration.scopes import sermon_partitions
+from stt_platform.orchestration.work import progress_file
 from stt_platform.settings import PlatformError, Settings, load_settings
-from stt_platform.store.stages import current_output
 
 _POLL_S = 0.5
 
@@ -46,12 +45,6 @@ class BatchResult:
     sermons: tuple[str, ...]
     failed: dict[str, str]
     stale: tuple[str, ...]
-
-
-def stale_stages(home: Path, settings: Settings, sermons: Sequence[str], through: str | None) -> dict[str, list[str]]:
-    """The stages to run for each sermon that has any."""
-    plans = {sermon: plan(home, settings, sermon, through) for sermon in sermons}
-    return {sermon: stages for sermon, stages in plans.items() if stages}
 
 
 def run_batch(
@@ -99,7 +92,7 @@ def _at_work(instance: dg.DagsterInstance) -> frozenset[str]:
 
 def _still_stale(home: Path, settings: Settings, sermon: str, stages: list[str]) -> list[str]:
     try:
-        stale = plan(home, settings, sermon, stages[-1])
+        stale = plan_sermon(home, settings, sermon)
     except KeyError:
         # Removed in the meantime.
         return []
@@ -186,15 +179,3 @@ def _now(home: Path, left: dict[str, list[str]], busy: frozenset[str]) -> str:
             except FileNotFoundError:
                 words.append(f"{stage} of {sermon}")
     return "; ".join(words)
-
-
-def rejections(home: Path, sermons: Sequence[str], stages: Sequence[str]) -> dict[str, str]:
-    """Sermons that a stage rejected, with the reason."""
-    found: dict[str, str] = {}
-    for sermon in sermons:
-        for stage in stages:
-            output = current_output(home, sermon, stage)
-            if output and not output.accepted:
-                found[sermon] = f"{output.stage}: {output.reason}"
-                break
-    return found

@@ -1,46 +1,34 @@
-"""The one place that assembles everything the platform defines."""
+"""The one place that assembles everything the platform defines.
+
+Every module below `defs/` is imported, which registers its stages; nothing lists them.
+"""
+
+import pkgutil
+from importlib import import_module
+from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.adapters import speech_set, translation, translators, whisper
-from stt_platform.defs.delivery import bundle
-from stt_platform.defs.evaluation import assessment, speech, views
-from stt_platform.defs.evaluation import assets as evaluation_assets
-from stt_platform.defs.evaluation import terminology as terminology_evaluation
-from stt_platform.defs.evaluation import translation as translation_evaluation
-from stt_platform.defs.feedback import corrections, cycle_report, decision, flagged, loop, review_tasks
-from stt_platform.defs.feedback import jobs as feedback_jobs
-from stt_platform.defs.feedback import sensors as feedback_sensors
-from stt_platform.defs.glossary import assets as glossary_assets
-from stt_platform.defs.platform import Platform
-from stt_platform.defs.scripture import assets as scripture_assets
-from stt_platform.defs.scripture import back_translations
-from stt_platform.defs.scripture import jobs as scripture_jobs
-from stt_platform.defs.sermons import assets as sermon_assets
-from stt_platform.defs.sermons import funnel, jobs, sensors, split
-from stt_platform.defs.upkeep import assets as upkeep_assets
-from stt_platform.defs.upkeep import jobs as upkeep_jobs
+from stt_platform import defs as area
 from stt_platform.executor import gpu_serialized_executor
+from stt_platform.orchestration.assets import stage_assets
+from stt_platform.orchestration.platform import Platform
+
+_MODULES = [import_module(found.name) for found in pkgutil.walk_packages(area.__path__, f"{area.__name__}.")]
+_JOB = type(dg.define_asset_job("of_this_type"))
+
+
+def _defined(kind: type) -> list[Any]:
+    found = [value for module in _MODULES for value in vars(module).values() if isinstance(value, kind)]
+    # A module may import what another one defines.
+    return list({value.name: value for value in found}.values())
+
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules(
-        [
-            *(sermon_assets, split, funnel, evaluation_assets, assessment, speech, views),
-            *(scripture_assets, back_translations, glossary_assets, translation),
-            *(terminology_evaluation, translation_evaluation, bundle),
-            upkeep_assets,
-            *(flagged, review_tasks, corrections, speech_set, whisper, translators, decision, cycle_report),
-        ]
-    ),
-    jobs=[
-        *(jobs.sermon_stages, jobs.after_sermons, scripture_jobs.corpus),
-        *(feedback_jobs.ask, feedback_jobs.learn, feedback_jobs.deliver, upkeep_jobs.upkeep),
-    ],
-    schedules=[upkeep_jobs.nightly],
-    sensors=[
-        *(sensors.inbox, sensors.new_sermons, scripture_jobs.new_texts),
-        *(loop.next_cycle, feedback_sensors.label_studio_answers, loop.new_corrections, loop.retrain, loop.promoted),
-    ],
+    assets=[*stage_assets(), *dg.load_assets_from_modules(_MODULES)],
+    jobs=_defined(_JOB),
+    schedules=_defined(dg.ScheduleDefinition),
+    sensors=_defined(dg.SensorDefinition),
     resources={"platform": Platform()},
     executor=gpu_serialized_executor,
 )

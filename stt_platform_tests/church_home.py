@@ -9,7 +9,6 @@ import soundfile as sf
 import soxr
 
 from stt_platform.audio import SAMPLE_RATE_HZ
-from stt_platform.defs.evaluation.references import collect_references
 from stt_platform.demo.church import Script, render, scripts
 from stt_platform.demo.voices import sentences
 from stt_platform.models.registry import model
@@ -17,6 +16,7 @@ from stt_platform.speech.recogniser import ChunkSpan, ChunkTranscript, FasterWhi
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import StageResult, build_stage
+from stt_platform_tests.staging import make
 
 _MARGIN = SAMPLE_RATE_HZ // 5
 _MOST_WORDS = 45
@@ -44,7 +44,7 @@ def make_church_home(store: MetadataStore, *, teaches: Sequence[str], examines: 
             short = replace(script, paragraphs=_parts(script)[:_CHUNKS], interludes=(), naming="name")
             made.append(_take_in(store, short, split, whisper))
     store.write("splits", "all", [{"sermon": each.sermon, "split": each.split, "pinned": False} for each in made])
-    collect_references(store)
+    make(store.home, "references")
     return made
 
 

@@ -77,6 +77,7 @@ def text_scores(name: str, base: float, gain: float, half_width: float, n: int, 
         "",
         "",
         lower_is_better=False,
+        test="randomisation",
     )
     scores = [Interval(v, v - half_width, v + half_width, n, method, 0.95) for v in (base, base + gain)]
     return Measure(name, "", *scores, comparison, "segments", explanation, lower_is_better=False)
@@ -198,7 +199,13 @@ def invalid() -> Report:
     """A sermon of the test was trained on."""
     problem = "the sermon 2024-03-10--the-lamp-and-the-oil of it was trained on"
     subject = tuned("e81b2f60957d", "3, one of them trained on")
-    return replace(undecided(), title="Speech: the adapter of cycle 4", subject=subject, test_set_problem=problem)
+    return replace(
+        undecided(),
+        title="Speech: the adapter of cycle 4",
+        subject=subject,
+        test_set_touched=True,
+        test_set_problem=problem,
+    )
 
 
 def mixed() -> Report:
@@ -308,7 +315,7 @@ def hostile() -> Report:
     """A report in which everything that others may have written is an attack."""
     example = Example(HOSTILE, HOSTILE, f"{HOSTILE} more", HOSTILE, HOSTILE, HOSTILE)
     subject = Subject(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, ((HOSTILE, HOSTILE),))
-    return Report(HOSTILE, subject, test_set_problem=HOSTILE, best=(example,), language=HOSTILE)
+    return Report(HOSTILE, subject, test_set_touched=True, test_set_problem=HOSTILE, best=(example,), language=HOSTILE)
 
 
 REPORTS: Mapping[str, tuple[str, Report]] = {

@@ -56,8 +56,8 @@ def make_feedback_home(home: Path) -> tuple[MetadataStore, dict[str, str]]:
     first = next(iter(sermon_keys()))
     for table, chunk, change in (
         ("transcripts", 1, {"text": LOOP.strip(), "compression_ratio": 6.0}),
-        ("training_chunks", 2, {"status": "rejected", "reason": "noisy: 9.0 dB"}),
-        ("consensus", 3, {"status": "rejected", "reason": "not English"}),
+        ("training_chunks", 2, {"status": "rejected", "gate": "noise", "reason": "noisy: 9.0 dB"}),
+        ("consensus", 3, {"status": "rejected", "gate": "language", "reason": "not English"}),
     ):
         rows = store.read(table, first).to_pylist()
         changed = [row | (change if row["chunk_id"] == f"{first}-{chunk:02}" else {}) for row in rows]

@@ -49,7 +49,7 @@ def flag(home: Path, cycle: int, tasks: list[ReviewTask]) -> None:
     def make(folder: Path) -> StageResult:
         written = json.dumps([asdict(task) for task in tasks])
         (folder / "tasks.json").write_text(written, encoding="utf-8")
-        return StageResult(facts={"cycle": cycle})
+        return StageResult()
 
     build_stage(MetadataStore(home), part_owner("cycle", str(cycle)), "flagged_segments", f"{len(tasks):064x}", make)
 

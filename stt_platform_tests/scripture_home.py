@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from stt_platform.scripture.pairs import Gate
 from stt_platform.scripture.versification import Difference, show_refs
 from stt_platform.store.metadata import MetadataStore
 
@@ -66,6 +67,7 @@ def _pair(en_source: str, en: Refs, es: Refs, suffix: str = "") -> dict[str, Any
         "testament": "OT",
         "status": "accepted" if es else "quarantined",
         "reason": None if es else EMPTY_SIDE,
+        "gate": None if es else Gate.EMPTY_SIDE.value,
     }
 
 

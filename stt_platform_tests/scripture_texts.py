@@ -9,6 +9,9 @@ from pathlib import Path
 
 from stt_platform.scripture.alignment import Segment
 
+SHARED_BIBLES = ("legacy_2024", "new_2025")
+"""The folders of the shared data that hold KJV, ASV, WEB, BBE, YLT and RVR1909."""
+
 
 def made_up_texts(books: int = 6, chapters: int = 5, verses: int = 14, seed: int = 3) -> tuple[dict, dict]:
     """An English and a Spanish text that say the same verse by verse, in words that nobody knows.
@@ -37,10 +40,10 @@ def made_up_texts(books: int = 6, chapters: int = 5, verses: int = 14, seed: int
 
 @cache
 def shared_texts(folder: Path) -> dict:
-    """The shared Bibles, cleaned, by text."""
+    """The shared English Bibles and RVR1909, cleaned, by text; others that may lie beside them are not read."""
     from stt_platform.scripture.finding import find_texts
 
-    return dict(find_texts([folder / "bible"]).texts)
+    return dict(find_texts([folder / "bible" / name for name in SHARED_BIBLES]).texts)
 
 
 def shifted(text: Mapping[int, str], chapter: int, rng: random.Random) -> tuple[dict[int, str], list[Segment]]:

@@ -10,13 +10,13 @@ import numpy as np
 import soundfile as sf
 
 from stt_platform.audio import SAMPLE_RATE_HZ
-from stt_platform.defs.evaluation.references import collect_references
 from stt_platform.demo.voices import Preacher, speak
 from stt_platform.store.adapters import record_made
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import StageResult, build_stage
 from stt_platform.training.adapter_files import Base, Provenance, write_adapter
+from stt_platform_tests.staging import make
 
 PAUSE_S = 3.0
 
@@ -67,7 +67,7 @@ def make_speech_home(home: Path) -> MetadataStore:
     (home / "references").mkdir()
     (home / "references" / f"{WHOLE}.txt").write_text(" ".join(SPOKEN["The Lamp"]), encoding="utf-8")
     write_references(home, lines)
-    collect_references(store)
+    make(store.home, "references")
     return store
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from stt_platform.definitions import defs as _defs  # noqa: F401  (registers the stages)
-from stt_platform.defs.corpus import CORPUS_STAGES
 from stt_platform.models.registry import model
+from stt_platform.orchestration.stage import stages
 from stt_platform.scripture.pairs import PairRow
 from stt_platform.settings import load_settings, repository
 from stt_platform.store.adapters import Adapter, read_adapter, record_made
@@ -82,9 +82,10 @@ def add_output(
     home: Path, name: str, result: StageResult, files: Mapping[str, bytes] | None = None, *, key: str = ""
 ) -> StageOutput:
     """What a stage would have left, had it been run with what lies before it; under another `key`, out of date."""
-    stage = CORPUS_STAGES[name]
+    stage = stages()[name]
     inputs = {one: current_output(home, CORPUS, one) for one in (*stage.upstream, *stage.optional)}
-    key = key or stage.key(home, load_settings(home), {one: output for one, output in inputs.items() if output})
+    there = {one: output for one, output in inputs.items() if output}
+    key = key or stage.recipe_of(stage.context(home, load_settings(home)), there).key
 
     def make(folder: Path) -> StageResult:
         for file, content in (files or {}).items():

@@ -4,11 +4,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from stt_platform.cli.corpus import run_corpus
-from stt_platform.defs.corpus import CORPUS_STAGES
+from stt_platform.cli.running import run_due
 from stt_platform.defs.delivery.bundle import place_everywhere
 from stt_platform.delivery.bundle import SCRIPT
-from stt_platform.instance import open_instance
+from stt_platform.orchestration.stage import stages
 from stt_platform.settings import Settings
 
 _STAGE = "adapter_bundle"
@@ -16,9 +15,8 @@ _STAGE = "adapter_bundle"
 
 def make_bundle(home: Path, settings: Settings, console: Console) -> int:
     """Make the bundle if adapters, reports or settings have changed, put it where it is missing; returns the exit code."""
-    with open_instance(home) as instance:
-        code = run_corpus(home, settings, instance, console, through=[_STAGE])
-    output = CORPUS_STAGES[_STAGE].output(home, None)
+    code = run_due(home, settings, console, through=[_STAGE], sermons_first=False)
+    output = stages()[_STAGE].output(home)
     if code or output is None:
         return code or 1
     for placed in place_everywhere(home, output):

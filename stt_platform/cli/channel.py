@@ -198,7 +198,7 @@ def _fetch(chosen: Sequence[Choice], folder: Path, language: str, politeness: Po
 
 def _take_in(store: MetadataStore, instance, choice: Choice, result: Downloaded) -> None:
     """Make a sermon of a download: a partition of its own, with its captions."""
-    from stt_platform.defs.sermons.partitions import sermon_partitions
+    from stt_platform.orchestration.scopes import sermon_partitions
     from stt_platform.store.captions import attach_captions
     from stt_platform.store.intake import ingest
 

@@ -10,15 +10,16 @@ from rich.table import Table
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.cli.loop_demonstration import demo_loop
-from stt_platform.cli.running import run_sermons
+from stt_platform.cli.running import run_due
 from stt_platform.cli.scripture_demonstration import demo_scripture
 from stt_platform.cli.translator_demonstration import demo_translator
-from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.demo.church import DemoSermon, make_church, titles_that_examine
 from stt_platform.demo.general_talk import make_talk
 from stt_platform.evaluation.wer import normalise_english, word_errors
 from stt_platform.files import write_atomically
 from stt_platform.instance import open_instance
+from stt_platform.orchestration.scopes import sermon_partitions
+from stt_platform.orchestration.stage import stages_after_sermons
 from stt_platform.settings import load_settings
 from stt_platform.store.funnel import read_funnel
 from stt_platform.store.intake import ingest
@@ -53,7 +54,7 @@ def run_demo(home: Path, console: Console, *, sermons: int = 24, translator: boo
     examining = _pin_what_examines(home, made, {Path(entry.path): entry.sermon for entry in taken if entry.sermon})
     new = sum(entry.outcome == "new" for entry in taken)
     console.print(f"{len(made)} recordings, {new} of them new.")
-    code = run_sermons(home, load_settings(home), console)
+    code = run_due(home, load_settings(home), console, through=stages_after_sermons())
     _print_funnel(store, console)
     _print_word_errors(store, console)
     if examining == len(titles_that_examine()):

@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from stt_platform.cli.bundling import make_bundle
-from stt_platform.cli.corpus import learn_from_corrections, run_corpus
+from stt_platform.cli.running import learn_from_corrections, run_due
 from stt_platform.demo.reviewer import REVIEWER, review
-from stt_platform.instance import open_instance
 from stt_platform.settings import load_settings
 from stt_platform.store.choices import speech_champion
 from stt_platform.store.metadata import MetadataStore
@@ -46,10 +45,9 @@ def demo_loop(home: Path, console: Console) -> int:
     """One round of the loop on the demo church; returns the exit code."""
     started = time.monotonic()
     console.print("The loop: what the recogniser is least sure of is corrected, and it learns from that.")
-    with open_instance(home) as instance, _asking_about_most():
-        code = run_corpus(
-            home, load_settings(home), instance, console, through=["review_tasks"], parts={"cycle": _CYCLE}
-        )
+    with _asking_about_most():
+        parts = {"cycle": _CYCLE}
+        code = run_due(home, load_settings(home), console, through=["review_tasks"], parts=parts, sermons_first=False)
     store = MetadataStore(home)
     corrected = review(store, _CYCLE)
     console.print(f"{corrected} segments were corrected, by the {REVIEWER}.")

@@ -57,8 +57,8 @@ def ingest(paths: tuple[Path, ...], title: str | None, speaker: str | None, date
 
     A text of the same name beside one becomes its reference; a .vtt or .srt file its captions.
     """
-    from stt_platform.defs.sermons.partitions import sermon_partitions
     from stt_platform.instance import open_instance
+    from stt_platform.orchestration.scopes import sermon_partitions
     from stt_platform.store.intake import ingest as take_in
 
     store = MetadataStore(home())
@@ -85,17 +85,18 @@ def run(through: str | None, sermons: tuple[str, ...], cycle: int | None, transl
 
     That is all stages of all sermons, and the scripture corpus once there are texts in STT_HOME/scripture/texts.
     """
-    from stt_platform.cli.running import run_what_is_due
+    from stt_platform.cli.running import run_due
 
     parts = {"cycle": cycle, "translator": translator}
-    sys.exit(run_what_is_due(home(), load_settings(), console, through=through, sermons=sermons, parts=parts))
+    targets = [through] if through else []
+    sys.exit(run_due(home(), load_settings(), console, through=targets, sermons=sermons, parts=parts))
 
 
 @main.command()
 @click.option("--cycle", type=click.IntRange(min=0), help="Which round of the loop (default: the newest).")
 def learn(cycle: int | None) -> None:
     """Train on the corrections so far, measure, decide whether the result serves, and report."""
-    from stt_platform.cli.corpus import learn_from_corrections
+    from stt_platform.cli.running import learn_from_corrections
 
     sys.exit(learn_from_corrections(home(), console, cycle=cycle))
 

@@ -8,10 +8,10 @@ import dagster as dg
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from rich.console import Console
 
-from stt_platform.cli.running import materialize_over_all
-from stt_platform.defs.sermons.partitions import sermon_partitions
+from stt_platform.cli.running import materialize
 from stt_platform.instance import open_instance
-from stt_platform.settings import load_settings
+from stt_platform.orchestration.scopes import sermon_partitions
+from stt_platform.orchestration.stage import stages_after_sermons
 from stt_platform.store.intake import registration, remove_sermon
 from stt_platform.store.metadata import MetadataStore
 
@@ -37,7 +37,7 @@ def remove_sermons(home: Path, keys: tuple[str, ...], console: Console) -> None:
             with suppress(KeyError):
                 remove_sermon(store, key)
             console.print(f"{key} is removed", markup=False)
-        materialize_over_all(home, load_settings(home), instance)
+        materialize(instance, stages_after_sermons())
 
 
 def _forget_run(instance: dg.DagsterInstance, run_id: str) -> None:

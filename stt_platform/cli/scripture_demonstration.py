@@ -6,11 +6,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from stt_platform.cli.corpus import run_corpus
+from stt_platform.cli.running import run_due
 from stt_platform.defs.scripture.folders import own_folder
-from stt_platform.instance import open_instance
 from stt_platform.settings import Settings
 from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.scripture import GATE_IN_WORDS
 from stt_platform.web.sword import SwordFetchError, fetch_sword
 
 _PACKAGES = ("sword-text-kjv", "sword-text-web", "sword-text-sparv")
@@ -20,8 +20,8 @@ select en_source as "English text", count(*) as "verse pairs", count(*) filter (
     count(*) filter (split = 'test') as test
 from verse_pairs group by 1 order by 1
 """
-_ASIDE = """
-select split_part(reason, ':', 1) as why, count(*) as pairs, min_by(reason, md5(pair_id)) as "one of them",
+_ASIDE = f"""
+select {GATE_IN_WORDS} as why, count(*) as pairs, min_by(reason, md5(pair_id)) as "one of them",
     left(min_by(en, md5(pair_id)), 60) as english, left(min_by(es, md5(pair_id)), 60) as spanish
 from verse_pairs where status = 'quarantined' group by 1 order by 2 desc
 """
@@ -41,8 +41,7 @@ def demo_scripture(home: Path, settings: Settings, console: Console) -> int:
     except SwordFetchError as error:
         console.print(f"The verse pairs were not built: {error}", style="yellow", markup=False)
         return 0
-    with open_instance(home) as instance:
-        code = run_corpus(home, settings, instance, console, through=["scripture_split", "glossary_pairs"])
+    code = run_due(home, settings, console, through=["scripture_split", "glossary_pairs"])
     store = MetadataStore(home)
     store.refresh_catalog()
     _print(store, _PAIRS, "Verse pairs: every verse is in one, accepted or set aside", console)

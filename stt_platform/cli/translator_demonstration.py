@@ -8,10 +8,9 @@ from textwrap import shorten
 from rich.console import Console
 from rich.table import Table
 
-from stt_platform.cli.corpus import run_corpus
+from stt_platform.cli.running import run_due
 from stt_platform.defs.adapters.report import EXAMPLES
-from stt_platform.defs.corpus import CORPUS_STAGES
-from stt_platform.instance import open_instance
+from stt_platform.orchestration.stage import stages
 from stt_platform.settings import Settings
 from stt_platform.store.adapters import made_by
 
@@ -24,9 +23,8 @@ def demo_translator(home: Path, settings: Settings, console: Console) -> int:
     """Train translator A, and print what it says of verses that it has not seen, before and after; returns the exit code."""
     started = time.monotonic()
     console.print("The translator: it reads verses for some minutes; those that are shown below are kept from it.")
-    with open_instance(home) as instance:
-        code = run_corpus(home, settings, instance, console, through=[_STAGE], parts={"translator": _APPROACH})
-    output, adapter = CORPUS_STAGES[_STAGE].output(home, _APPROACH), made_by(home, _STAGE, _APPROACH)
+    code = run_due(home, settings, console, through=[_STAGE], parts={"translator": _APPROACH})
+    output, adapter = stages()[_STAGE].output(home, _APPROACH), made_by(home, _STAGE, _APPROACH)
     if output is None or adapter is None:
         return code or 1
     evaluations = adapter.manifest["curves"]["evaluations"]
@@ -35,7 +33,7 @@ def demo_translator(home: Path, settings: Settings, console: Console) -> int:
     for name in sorted(first):
         table.add_row(_NAMES.get(name, name), f"{first[name]:.2f}", f"{last[name]:.2f}")
     console.print(table)
-    rows = json.loads((output.folder / EXAMPLES).read_text(encoding="utf-8"))[:4]
+    rows = json.loads((output.shown_folder / EXAMPLES).read_text(encoding="utf-8"))[:4]
     shown = Table(*rows[0], title="Before and after", show_lines=True)
     for row in rows:
         # A base model that was not taught the prompt says it all again.

@@ -7,8 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.platform import Platform
 from stt_platform.listening.addresses import page_address
+from stt_platform.orchestration.platform import Platform
 
 _TEXT_LENGTH = 120
 

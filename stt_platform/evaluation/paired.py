@@ -23,6 +23,11 @@ FEWEST_SEGMENTS = 50
 _FLIPS = 9_999
 
 
+Better = Literal["a", "b", "undecided"]
+Inferiority = Literal["not worse", "worse", "undecided"]
+PairedTest = Literal["sign-flip", "randomisation", ""]
+
+
 @dataclass(frozen=True)
 class Comparison:
     """System b beside system a.
@@ -40,6 +45,8 @@ class Comparison:
             that is given all the same is for information.
         lower_is_better: whether the score counts errors.
         confidence: of the interval, 0 to 1.
+        fewest: clusters that a decision needs.
+        test: what the p value is of; empty where that is not known.
     """
 
     value_a: float | None
@@ -50,11 +57,18 @@ class Comparison:
     p_value: float | None
     n: int
     method: str
-    better: Literal["a", "b", "undecided"]
+    better: Better
     reason: str
     missing: str
     lower_is_better: bool
     confidence: float = 0.95
+    fewest: int = 0
+    test: PairedTest = ""
+
+    @property
+    def decidable(self) -> bool:
+        """Whether there are enough clusters for a decision; `missing` says in words what it needs where not."""
+        return self.n >= self.fewest
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,7 @@ class NonInferiority:
         reason: the verdict in words.
     """
 
-    verdict: Literal["not worse", "worse", "undecided"]
+    verdict: Inferiority
     bound: float | None
     margin: float
     reason: str
@@ -131,6 +145,8 @@ def paired_rates(
         clusters=called,
         method=method,
         missing=missing,
+        fewest=FEWEST_SERMONS,
+        test="sign-flip",
         lower_is_better=True,
         confidence=confidence,
     )
@@ -200,7 +216,7 @@ def paired_scores(
                 rng=seed,
             ).pvalue
         )
-    if not missing:
+    if n >= FEWEST_SEGMENTS:
         method = f"paired bootstrap ({resamples:,} resamples) and {method}"
         found = stats.bootstrap(
             (numbers,),
@@ -222,6 +238,8 @@ def paired_scores(
         clusters="segments",
         method=method,
         missing=missing,
+        fewest=FEWEST_SEGMENTS,
+        test="randomisation",
         lower_is_better=False,
         confidence=confidence,
     )
@@ -242,7 +260,7 @@ def non_inferior(comparison: Comparison, margin: float) -> NonInferiority:
     if margin < 0:
         raise ValueError(f"margin {margin:g}: give how much worse is allowed, 0 or more")
     one_sided = 100 * (1 + comparison.confidence) / 2
-    if comparison.missing or comparison.low is None or comparison.high is None:
+    if not comparison.decidable or comparison.low is None or comparison.high is None:
         return NonInferiority("undecided", None, margin, f"{comparison.n} give no valid bound: {comparison.missing}")
     if comparison.lower_is_better:
         least, most = comparison.low, comparison.high
@@ -250,7 +268,8 @@ def non_inferior(comparison: Comparison, margin: float) -> NonInferiority:
         least, most = -comparison.high, -comparison.low
     show = _points if comparison.lower_is_better else _plain
     if most <= margin:
-        verdict, said = "not worse", f"b is worse by at most {show(most)}"
+        verdict: Inferiority = "not worse"
+        said = f"b is worse by at most {show(most)}"
         if most <= 0:
             said = f"b is better by at least {show(-most)}"
     elif least > margin:
@@ -333,13 +352,15 @@ def _decided(
     clusters: str,
     method: str,
     missing: str,
+    fewest: int,
+    test: PairedTest,
     lower_is_better: bool,
     confidence: float,
 ) -> Comparison:
     low, high = bounds
     difference = None if value_a is None or value_b is None else value_b - value_a
     show = _points if lower_is_better else _plain
-    better: Literal["a", "b", "undecided"] = "undecided"
+    better: Better = "undecided"
     if difference is None:
         reason = f"nothing to compare: {missing}"
     else:
@@ -349,7 +370,7 @@ def _decided(
         if p_value is not None:
             reason += f", p = {p_value:.2g}"
         reason += f", over {n} {clusters if n != 1 else clusters[:-1]}: "
-        if missing:
+        if n < fewest:
             reason += f"undecided, {missing}"
         elif p_value < 1 - confidence and (low > 0 or high < 0):
             better = "b" if (difference < 0) == lower_is_better else "a"
@@ -370,6 +391,8 @@ def _decided(
         missing,
         lower_is_better,
         confidence,
+        fewest,
+        test,
     )
 
 

@@ -224,16 +224,21 @@ class Report:
 
     Attributes:
         measures: on the test set; the first decides the verdict.
-        test_set_problem: why the test set may not be trusted (a sermon of it was trained on); makes any verdict void.
+        test_set_touched: whether the test set may not be trusted (a sermon of it was trained on); makes any verdict void.
+        test_set_problem: in what it was touched, in words; empty where it was not.
         best, worst: examples, in the order of the page.
         trust: given where the test set is scripture.
         signatures: (metric, signature).
         language: of references and hypotheses, as in HTML's `lang`.
+
+    Raises:
+        ValueError: a test set that was touched without words for it, or the other way round.
     """
 
     title: str
     subject: Subject
     measures: tuple[Measure, ...] = ()
+    test_set_touched: bool = False
     test_set_problem: str = ""
     general: GeneralSet | None = None
     slices: tuple[Slice, ...] = ()
@@ -245,6 +250,12 @@ class Report:
     not_scored: tuple[NotScored, ...] = ()
     signatures: tuple[tuple[str, str], ...] = ()
     language: str = "en"
+
+    def __post_init__(self) -> None:
+        if self.test_set_touched != bool(self.test_set_problem):
+            raise ValueError(
+                f"test_set_touched is {self.test_set_touched} and the problem {self.test_set_problem!r}: give both or neither"
+            )
 
 
 @dataclass(frozen=True)
@@ -297,7 +308,7 @@ def marked_difference(reference: str, hypothesis: str) -> list[Piece]:
 def verdict(report: Report) -> Verdict:
     """What the first measure says, and whether the general set agrees; the page shows it on top."""
     on = f"on the {report.subject.test_set}"
-    if report.test_set_problem:
+    if report.test_set_touched:
         return Verdict("invalid", f"Not valid {on}: {report.test_set_problem.removesuffix('.')}.")
     main = report.measures[0] if report.measures else None
     if not report.subject.adapter:
@@ -310,7 +321,7 @@ def verdict(report: Report) -> Verdict:
         return Verdict("nothing", f"Nothing was compared {on}{why}.")
     found = f"{_gap(main)}, {_count(compared.n, main.clusters)}"
     if compared.better == "undecided":
-        if compared.missing:
+        if not compared.decidable:
             said = f"Undecided {on}, because {compared.missing}. Measured so far: {found}."
             return Verdict("undecided", said + _general_words(report.general, agrees=False))
         said = f"Undecided {on}, because the difference may be chance: {found}, {_test(compared)}."
@@ -546,7 +557,7 @@ def _grid(heads: Sequence[str], names: Sequence[str], rows: Iterable[tuple[str, 
 def _reach(measures: Sequence[Measure], margin: float | None) -> float:
     """The widest end of the decidable intervals: those of a few sermons are too wide to share a scale with."""
     compared = [m.comparison for m in measures if m.comparison is not None and m.comparison.difference is not None]
-    decidable = [item for item in compared if not item.missing] or compared
+    decidable = [item for item in compared if item.decidable] or compared
     ends = [abs(v) for item in decidable for v in (item.difference, item.low, item.high) if v is not None]
     return 1.08 * max([*ends, margin or 0.0, _NOISE])
 
@@ -577,7 +588,7 @@ def _gain(measure: Measure, reach: float, margin: float | None) -> str:
     low, high = (min(ends), max(ends)) if len(ends) == 2 else (None, None)
     words = f"{_gap(measure)}: {shade}"
     picture = gain_picture(sign * compared.difference, low, high, reach=reach, shade=shade, label=words, margin=margin)
-    why = compared.missing or (f"{_test(compared)}, {_count(compared.n, measure.clusters)}")
+    why = f"{_test(compared)}, {_count(compared.n, measure.clusters)}" if compared.decidable else compared.missing
     return (
         f'{picture}{escaped(_gap(measure, named=False))} <span class="word-{shade}">{shade}</span>'
         f"<small>{escaped(why)}</small>"
@@ -832,7 +843,7 @@ def _valued(interval: Interval, measure: Measure) -> str:
 
 
 def _test(compared: Comparison) -> str:
-    name = "sign-flip " if "sign-flip" in compared.method else "randomisation " if "random" in compared.method else ""
+    name = f"{compared.test} " if compared.test else ""
     if compared.p_value is None:
         return "no p value"
     return f"{name}p < 0.001" if compared.p_value < 0.001 else f"{name}p = {compared.p_value:.2g}"

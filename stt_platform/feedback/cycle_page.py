@@ -230,7 +230,7 @@ def _beside(found: Comparison | None, reach: float) -> str:
     picture = gain_picture(-found.difference, low, high, reach=reach, shade=shade, label=f"{points} WER: {shade}")
     return (
         f'{picture}{escaped(points)} <span class="word-{shade}">{shade}</span>'
-        f"<small>{escaped(found.missing or _span_of(found))}</small>"
+        f"<small>{escaped(_span_of(found) if found.decidable else found.missing)}</small>"
     )
 
 

@@ -6,63 +6,163 @@ would be believed to explain.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 from stt_platform.evaluation.paired import Comparison
 
 Outcome = Literal["promoted", "kept", "undecided"]
 
-NOT_WORSE, WORSE, UNDECIDED = "not worse", "worse", "undecided"
+
+class TestState(StrEnum):
+    """Whether the frozen church test may be trusted."""
+
+    # Or pytest takes it for a class of tests.
+    __test__ = False
+
+    UNTOUCHED = "untouched"
+    NONE = "none"
+    """There is no test yet."""
+    TOUCHED = "touched"
+    """Its texts or recordings changed, or a sermon of it taught."""
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether nobody has touched it."""
+        return self is not TestState.TOUCHED
+
+
+class GeneralVerdict(StrEnum):
+    """What is known of general speech, beside the base model."""
+
+    NOT_WORSE = "not worse"
+    WORSE = "worse"
+    """By more than the margin."""
+    UNDECIDED = "undecided"
+    NOT_MEASURED = "not measured"
+    NO_ADAPTER = "no adapter"
+
+
+class Cause(StrEnum):
+    """Why a decision is what it is."""
+
+    PROMOTED = "promoted"
+    NOTHING_TRAINED = "nothing_trained"
+    SAME_AS_CHAMPION = "same_as_champion"
+    TEST_TOUCHED = "test_touched"
+    NOT_MEASURED = "not_measured"
+    WORSE = "worse"
+    NOT_BETTER = "not_better"
+    GENERAL_WORSE = "general_worse"
+    GENERAL_UNDECIDED = "general_undecided"
+    GENERAL_NOT_MEASURED = "general_not_measured"
+
+
+_OUTCOMES: dict[Cause, Outcome] = {
+    Cause.PROMOTED: "promoted",
+    Cause.NOTHING_TRAINED: "kept",
+    Cause.SAME_AS_CHAMPION: "kept",
+    Cause.TEST_TOUCHED: "kept",
+    Cause.NOT_MEASURED: "undecided",
+    Cause.WORSE: "kept",
+    Cause.NOT_BETTER: "undecided",
+    Cause.GENERAL_WORSE: "kept",
+    Cause.GENERAL_UNDECIDED: "undecided",
+    Cause.GENERAL_NOT_MEASURED: "undecided",
+}
+_OF_GENERAL = {
+    GeneralVerdict.NOT_WORSE: Cause.PROMOTED,
+    GeneralVerdict.WORSE: Cause.GENERAL_WORSE,
+    GeneralVerdict.UNDECIDED: Cause.GENERAL_UNDECIDED,
+    GeneralVerdict.NOT_MEASURED: Cause.GENERAL_NOT_MEASURED,
+    GeneralVerdict.NO_ADAPTER: Cause.GENERAL_NOT_MEASURED,
+}
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of an adapter, and why, in a sentence for people."""
+    """What becomes of an adapter.
 
-    outcome: Outcome
+    Attributes:
+        cause: why; it decides what becomes of it.
+        reason: the cause with its numbers, in a sentence for people.
+    """
+
+    cause: Cause
     reason: str
 
+    @property
+    def outcome(self) -> Outcome:
+        """What becomes of it: it serves, the champion of before does, or nobody can tell which is better."""
+        return _OUTCOMES[self.cause]
 
-def decide(*, spoilt: str = "", beside_champion: Comparison | None, general: str, general_reason: str = "") -> Decision:
+
+NOTHING_TRAINED = Decision(Cause.NOTHING_TRAINED, "nothing was trained in this cycle")
+SAME_AS_CHAMPION = Decision(Cause.SAME_AS_CHAMPION, "it is what serves already: nothing new was learned")
+"""What is decided without measuring."""
+
+
+def decide(
+    *,
+    test: TestState,
+    beside_champion: Comparison | None,
+    general: GeneralVerdict,
+    problems: Sequence[str] = (),
+    general_reason: str = "",
+) -> Decision:
     """Decide about an adapter that was measured.
 
     Args:
-        spoilt: why the church test is worth nothing today; empty where nobody has touched it.
+        test: the church test, as it is today.
         beside_champion: the adapter (b) beside what serves now (a), on the frozen church test; None where either was not
             measured there.
-        general: of general speech, beside the base model: "not worse" or "worse" by more than the margin, "undecided", or
-            in other words why it was not measured.
-        general_reason: the numbers of that, in words.
+        general: of general speech, beside the base model.
+        problems: what was touched of the test, in words. Told, and decides nothing.
+        general_reason: the numbers of general speech, in words. Told, and decides nothing.
     """
-    if spoilt:
-        return Decision("kept", f"the church test is not valid: {spoilt}")
+    cause = _cause(test, beside_champion, general)
+    return Decision(cause, _in_words(cause, beside_champion, general, "; ".join(problems), general_reason))
+
+
+def _cause(test: TestState, beside_champion: Comparison | None, general: GeneralVerdict) -> Cause:
+    if not test.is_valid:
+        return Cause.TEST_TOUCHED
     if beside_champion is None:
-        return Decision(
-            "undecided",
-            "it was not measured beside what serves now: the church test needs texts of sermons that examine (put them into "
-            "STT_HOME/references); then run speech_evaluation again",
-        )
+        return Cause.NOT_MEASURED
     if beside_champion.better != "b":
-        outcome: Outcome = "kept" if beside_champion.better == "a" else "undecided"
-        return Decision(outcome, f"it is not shown to hear better on the church test: {_numbers(beside_champion)}")
-    better = f"it hears better on the church test: {_numbers(beside_champion)}"
-    if general == NOT_WORSE:
-        return Decision("promoted", f"{better}; and it is not worse on general speech")
-    if general == WORSE:
-        return Decision(
-            "kept", f"it got worse on general speech ({general_reason}): give it more replay, though {better}"
+        return Cause.WORSE if beside_champion.better == "a" else Cause.NOT_BETTER
+    return _OF_GENERAL[general]
+
+
+def _in_words(
+    cause: Cause, beside_champion: Comparison | None, general: GeneralVerdict, problems: str, general_reason: str
+) -> str:
+    if cause is Cause.TEST_TOUCHED:
+        return f"the church test is not valid: {problems}"
+    if cause is Cause.NOT_MEASURED or beside_champion is None:
+        return (
+            "it was not measured beside what serves now: the church test needs texts of sermons that examine (put them into "
+            "STT_HOME/references); then run speech_evaluation again"
         )
-    if general == UNDECIDED:
-        return Decision(
-            "undecided",
-            f"it may have got worse on general speech ({general_reason}): put more recordings into STT_HOME/general, or more "
-            f"replay into STT_HOME/replay; {better}",
-        )
-    return Decision(
-        "undecided",
+    numbers = _numbers(beside_champion)
+    better = f"it hears better on the church test: {numbers}"
+    match cause:
+        case Cause.WORSE | Cause.NOT_BETTER:
+            return f"it is not shown to hear better on the church test: {numbers}"
+        case Cause.PROMOTED:
+            return f"{better}; and it is not worse on general speech"
+        case Cause.GENERAL_WORSE:
+            return f"it got worse on general speech ({general_reason}): give it more replay, though {better}"
+        case Cause.GENERAL_UNDECIDED:
+            return (
+                f"it may have got worse on general speech ({general_reason}): put more recordings into STT_HOME/general, or "
+                f"more replay into STT_HOME/replay; {better}"
+            )
+    return (
         f"whether it got worse at everything else is not known ({general}): put general speech with its texts, such as "
-        f"LibriSpeech's test-clean, into STT_HOME/general; {better}",
+        f"LibriSpeech's test-clean, into STT_HOME/general; {better}"
     )
 
 
@@ -75,4 +175,4 @@ def _numbers(found: Comparison) -> str:
         words += (
             f", p = {found.p_value:.2g}, {found.n} sermons)" if found.p_value is not None else f", {found.n} sermons)"
         )
-    return f"{words}; {found.missing}" if found.missing else words
+    return words if found.decidable else f"{words}; {found.missing}"

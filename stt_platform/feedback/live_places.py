@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from stt_platform.feedback.live import REJECTED, LiveSegment
 
@@ -46,12 +47,26 @@ class LiveHearing:
         return None if self.avg_logprob is None else math.exp(self.avg_logprob)
 
 
+class NoPlace(StrEnum):
+    """Why a segment belongs to no chunk."""
+
+    UNREADABLE = "unreadable_line"
+    """What the live machine wrote of it cannot be used."""
+    NO_RECORDING = "no_recording"
+    MANY_RECORDINGS = "many_recordings"
+    NO_CHUNK = "no_chunk"
+    """Where it was heard we found no speech."""
+    CUT_OTHERWISE = "cut_otherwise"
+    """No chunk holds half of it."""
+
+
 @dataclass(frozen=True)
 class Unplaced:
-    """A segment that cannot be reviewed: its sermon where that is known, else empty, and why it cannot."""
+    """A segment that cannot be reviewed: its sermon where that is known, else empty, and why it cannot, as a code and in words."""
 
     segment: LiveSegment
     sermon: str
+    gate: NoPlace
     reason: str
 
 
@@ -76,7 +91,7 @@ def place_segments(
     seen: set[tuple[object, ...]] = set()
     for segment in segments:
         if segment.status == REJECTED:
-            unplaced.append(Unplaced(segment, "", segment.reason))
+            unplaced.append(Unplaced(segment, "", NoPlace.UNREADABLE, segment.reason))
             continue
         told = (segment.recording, segment.start_s, segment.end_s, segment.text, segment.confidence, segment.system)
         if told in seen:
@@ -95,9 +110,9 @@ def _place(segment: LiveSegment, sermons: list[str], of_sermon: Mapping[str, lis
     if len(sermons) != 1:
         if sermons:
             why = f"{len(sermons)} recordings are called “{segment.recording}” ({', '.join(sermons[:3])}); write the sermon's key"
-            return Unplaced(segment, "", f"{why} into audio")
+            return Unplaced(segment, "", NoPlace.MANY_RECORDINGS, f"{why} into audio")
         why = f"there is no recording “{segment.recording}” here; put it into STT_HOME/inbox, and its segments can be reviewed"
-        return Unplaced(segment, "", why)
+        return Unplaced(segment, "", NoPlace.NO_RECORDING, why)
     (sermon,) = sermons
     chunks = of_sermon.get(sermon, [])
     first = max(0, bisect_right(chunks, segment.start_s, key=lambda chunk: chunk.start_s) - 1)
@@ -110,8 +125,10 @@ def _place(segment: LiveSegment, sermons: list[str], of_sermon: Mapping[str, lis
             best, held_s = chunk.chunk_id, both_s
     if held_s < _LEAST_SHARE * (segment.end_s - segment.start_s):
         where = f"{segment.start_s:.1f} to {segment.end_s:.1f} s of {sermon}"
-        why = "no chunk with speech" if not best else "no chunk that holds half of it"
-        return Unplaced(segment, sermon, f"there is {why} at {where}")
+        if not best:
+            return Unplaced(segment, sermon, NoPlace.NO_CHUNK, f"there is no chunk with speech at {where}")
+        why = f"there is no chunk that holds half of it at {where}"
+        return Unplaced(segment, sermon, NoPlace.CUT_OTHERWISE, why)
     return best
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from math import fsum
 
 from stt_platform.feedback.corrections import REJECTED, Correction, KnownChunk
@@ -15,6 +16,17 @@ FEWEST_ANSWERS = 20
 # Far above: by so much, and by chance less often than once in a thousand reviewers.
 _FAR_ABOVE = 0.2
 _CHANCE = 1e-3
+
+
+class Concern(StrEnum):
+    """What there is to worry about in a reviewer."""
+
+    NONE = ""
+    ACCEPTS_TOO_MUCH = "accepts_too_much"
+    """Far more proposals are accepted as they stand than can be right."""
+    HURRIED = "hurried"
+    """Most answers took less time than the sound lasts."""
+    BOTH = "both"
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,7 @@ class Reviewer:
             latter is None without any.
         chance: how often somebody who listens would leave so many or more unchanged; None without a prediction.
         hurried: answers that took less time than their sound lasts; `timed` is for how many both are known.
-        warning: in words; empty where there is nothing to say.
+        concern: whether there is something to warn of, and what.
     """
 
     name: str
@@ -41,7 +53,20 @@ class Reviewer:
     chance: float | None
     hurried: int
     timed: int
-    warning: str
+    concern: Concern
+
+    @property
+    def warning(self) -> str:
+        """The concern with its numbers, in words; empty without one."""
+        said = []
+        if self.concern in (Concern.ACCEPTS_TOO_MUCH, Concern.BOTH):
+            said.append(
+                f"{self.unchanged_judged} of {self.judged} proposals accepted without a word changed, where about "
+                f"{self.expected_unchanged:.0f} are right"
+            )
+        if self.concern in (Concern.HURRIED, Concern.BOTH):
+            said.append(f"{self.hurried} of {self.timed} answers took less time than the sound lasts")
+        return f"{'; '.join(said)}: listen to some of them again" if said else ""
 
 
 def reviewers(corrections: Iterable[Correction], chunks: Mapping[str, KnownChunk]) -> list[Reviewer]:
@@ -76,16 +101,10 @@ def _reviewer(name: str, answers: list[Correction], chunks: Mapping[str, KnownCh
     chance = float(poisson_binom([p for p, _ in judged]).sf(unchanged_judged - 1)) if judged else None
     timed = [(a.spent_s, chunks[a.chunk_id].duration_s) for a in answers if a.spent_s is not None]
     hurried = sum(spent_s < duration_s for spent_s, duration_s in timed)
-    warnings = []
+    accepts_too_much = False
     if expected is not None and chance is not None and len(judged) >= FEWEST_ANSWERS:
         excess = (unchanged_judged - expected) / len(judged)
-        if excess >= _FAR_ABOVE and chance < _CHANCE:
-            warnings.append(
-                f"{unchanged_judged} of {len(judged)} proposals accepted without a word changed, where about "
-                f"{expected:.0f} are right"
-            )
-    if len(timed) >= FEWEST_ANSWERS and hurried > len(timed) / 2:
-        warnings.append(f"{hurried} of {len(timed)} answers took less time than the sound lasts")
+        accepts_too_much = excess >= _FAR_ABOVE and chance < _CHANCE
     return Reviewer(
         name=name,
         answers=len(answers),
@@ -96,5 +115,11 @@ def _reviewer(name: str, answers: list[Correction], chunks: Mapping[str, KnownCh
         chance=chance,
         hurried=hurried,
         timed=len(timed),
-        warning=f"{'; '.join(warnings)}: listen to some of them again" if warnings else "",
+        concern=_concern(accepts_too_much, len(timed) >= FEWEST_ANSWERS and hurried > len(timed) / 2),
     )
+
+
+def _concern(accepts_too_much: bool, hurried: bool) -> Concern:
+    if accepts_too_much:
+        return Concern.BOTH if hurried else Concern.ACCEPTS_TOO_MUCH
+    return Concern.HURRIED if hurried else Concern.NONE

@@ -11,10 +11,12 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from math import ceil, floor, inf
 from statistics import median
 from typing import Literal
 
+from stt_platform.audio.gates import Refusal
 from stt_platform.evaluation.intervals import Counts, Interval, corpus_rate
 from stt_platform.evaluation.wer import normalise_english, word_errors
 from stt_platform.feedback.review_time import ReviewTime
@@ -28,6 +30,42 @@ SCORED, RANDOM = "scored", "random"
 _SHOWN_TERMS = 3
 
 
+class NotAsked(StrEnum):
+    """Why a chunk is not asked about, though it may be speech; junk has the gates of what refused it."""
+
+    TEST_SERMON = "test_sermon"
+    DEV_SERMON = "dev_sermon"
+    FINAL_SERMON = "final_sermon"
+    NO_SPLIT = "no_split"
+    ANSWERED = "answered"
+    NO_VIEW = "no_view"
+    GONE = "gone"
+    NO_LENGTH = "no_length"
+    WORTH_LESS = "worth_less"
+
+
+NOT_ASKED_IN_WORDS: Mapping[str, str] = {
+    NotAsked.TEST_SERMON: "its sermon is a test sermon: only train sermons teach",
+    NotAsked.DEV_SERMON: "its sermon is a dev sermon: only train sermons teach",
+    NotAsked.FINAL_SERMON: "its sermon is a final sermon: only train sermons teach",
+    NotAsked.NO_SPLIT: "its sermon is in no split yet: only train sermons teach",
+    NotAsked.ANSWERED: "answered already",
+    NotAsked.NO_VIEW: "it has no sound in the view that is trained on",
+    NotAsked.GONE: "its sound is gone: run the stage training_chunks of its sermon again",
+    NotAsked.NO_LENGTH: "it is … s long",
+    NotAsked.WORTH_LESS: "others give more for the time",
+}
+"""What all chunks with such a gate have in common, in words."""
+
+_OF_SPLIT = {
+    "test": NotAsked.TEST_SERMON,
+    "dev": NotAsked.DEV_SERMON,
+    "final": NotAsked.FINAL_SERMON,
+    "": NotAsked.NO_SPLIT,
+}
+_WORTH_LESS = Refusal(NotAsked.WORTH_LESS, NOT_ASKED_IN_WORDS[NotAsked.WORTH_LESS])
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A chunk with its transcript.
@@ -35,7 +73,7 @@ class Candidate:
     Attributes:
         split: of its sermon.
         expected_errors: word errors in the transcript, as `ConfidenceModel.expect` gives them.
-        junk: why nobody should be asked about it (`junk_reason`, not English, music); empty where it is speech.
+        junk: why nobody should be asked about it (`junk_reason`, not English, music); None where it is speech.
         answered: whether a person has answered it already.
         terms: glossary terms in the transcript, each once.
     """
@@ -46,7 +84,7 @@ class Candidate:
     split: str
     duration_s: float
     expected_errors: float
-    junk: str = ""
+    junk: Refusal | None = None
     answered: bool = False
     terms: tuple[str, ...] = ()
 
@@ -102,6 +140,7 @@ class Flagged:
         review_s: what answering is expected to take a person.
         errors_per_minute: expected word errors for each minute of reviewing.
         reason: in words.
+        gate: where not flagged, why: one of `NotAsked`, or the gate of the junk; empty where flagged.
         new_terms: of `terms`, those that nobody had corrected when it was chosen; empty where it is not scored.
     """
 
@@ -116,6 +155,7 @@ class Flagged:
     errors_per_minute: float
     terms: tuple[str, ...]
     reason: str
+    gate: str = ""
     new_terms: tuple[str, ...] = ()
 
 
@@ -153,7 +193,7 @@ def choose_segments(
     everyone = sorted(candidates, key=lambda item: item.chunk_id)
     if twice := [name for name, times in Counter(item.chunk_id for item in everyone).items() if times > 1]:
         raise ValueError(f"chunk {min(twice)!r} comes twice: give each chunk once")
-    why_not = {item.chunk_id: reason for item in everyone if (reason := _exclusion(item))}
+    why_not = {item.chunk_id: found for item in everyone if (found := _exclusion(item)) is not None}
     pool = [item for item in everyone if item.chunk_id not in why_not]
     seats = min(ceil(options.share * len(pool)), len(pool) if options.most is None else options.most)
     at_random = sorted(pool, key=lambda item: (drawn(options.seed, RANDOM, item.chunk_id), item.chunk_id))
@@ -171,17 +211,17 @@ def choose_segments(
                 options,
                 FLAGGED,
                 f"drawn at random from {len(pool)}: it shows how good all of them are",
-                RANDOM,
-                rank,
+                kind=RANDOM,
+                rank=rank,
             )
             for rank, item in enumerate(chosen_at_random, start=1)
         ),
         *(
-            _row(item, options, FLAGGED, why, SCORED, rank, new_terms)
+            _row(item, options, FLAGGED, why, kind=SCORED, rank=rank, new_terms=new_terms)
             for rank, (item, why, new_terms) in enumerate(scored, start=1)
         ),
-        *(_row(item, options, EXCLUDED, why_not[item.chunk_id]) for item in everyone if item.chunk_id in why_not),
-        *(_row(item, options, LEFT, "others give more for the time") for item in pool if item.chunk_id not in taken),
+        *(_unasked(item, options, EXCLUDED, why_not[item.chunk_id]) for item in everyone if item.chunk_id in why_not),
+        *(_unasked(item, options, LEFT, _WORTH_LESS) for item in pool if item.chunk_id not in taken),
     ]
 
 
@@ -203,12 +243,12 @@ def junk_reason(
     compression_ratio: float,
     avg_logprob: float,
     no_speech_prob: float,
-) -> str:
-    """Why a transcript is no speech that a person could correct; empty where it may be. See `text_refusal`.
+) -> Refusal | None:
+    """Tell why a transcript is no speech that a person could correct; None where it may be. See `text_refusal`.
 
     That the recogniser found its own text improbable is no reason: those are the ones to ask about.
     """
-    refusal = text_refusal(
+    return text_refusal(
         text,
         duration_s=duration_s,
         speech_s=speech_s,
@@ -217,7 +257,6 @@ def junk_reason(
         no_speech_prob=no_speech_prob,
         min_avg_logprob=-inf,
     )
-    return refusal.reason if refusal else ""
 
 
 def pool_error_rate(answers: Iterable[RandomAnswer], *, confidence: float = 0.95) -> Interval:
@@ -235,14 +274,14 @@ def pool_error_rate(answers: Iterable[RandomAnswer], *, confidence: float = 0.95
     return corpus_rate((Counts(errors[name], words[name]) for name in sorted(words)), confidence=confidence)
 
 
-def _exclusion(item: Candidate) -> str:
+def _exclusion(item: Candidate) -> Refusal | None:
     if item.split != "train":
         where = f"is a {item.split} sermon" if item.split else "is in no split yet"
-        return f"{item.sermon} {where}: only train sermons teach"
+        return Refusal(_OF_SPLIT[item.split], f"{item.sermon} {where}: only train sermons teach")
     if item.answered:
-        return "answered already"
+        return Refusal(NotAsked.ANSWERED, NOT_ASKED_IN_WORDS[NotAsked.ANSWERED])
     if item.duration_s <= 0:
-        return f"it is {item.duration_s:g} s long"
+        return Refusal(NotAsked.NO_LENGTH, f"it is {item.duration_s:g} s long")
     return item.junk
 
 
@@ -337,11 +376,17 @@ def _per_minute(item: Candidate, options: SelectionOptions) -> float:
     return 60 * item.expected_errors / options.review_time.of(item.duration_s)
 
 
+def _unasked(item: Candidate, options: SelectionOptions, status: Literal["excluded", "left"], why: Refusal) -> Flagged:
+    return _row(item, options, status, why.reason, gate=str(why.gate))
+
+
 def _row(
     item: Candidate,
     options: SelectionOptions,
     status: Literal["flagged", "excluded", "left"],
     reason: str,
+    *,
+    gate: str = "",
     kind: Literal["scored", "random", ""] = "",
     rank: int | None = None,
     new_terms: tuple[str, ...] = (),
@@ -358,5 +403,6 @@ def _row(
         errors_per_minute=_per_minute(item, options) if item.duration_s > 0 else 0.0,
         terms=item.terms,
         reason=reason,
+        gate=gate,
         new_terms=new_terms,
     )

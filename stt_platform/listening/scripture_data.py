@@ -12,6 +12,7 @@ from stt_platform.scripture.references import VerseRef
 from stt_platform.scripture.texts import SOURCES, TARGET
 from stt_platform.scripture.versification import Difference
 from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.scripture import GATE_IN_WORDS
 
 SAMPLES = 20
 """Pairs shown of each reason for setting aside."""
@@ -48,12 +49,11 @@ _COUNTS = """
     count(*) FILTER (status = 'accepted' AND split = 'train') AS train,
     count(*) FILTER (status = 'accepted' AND split = 'test') AS test
 """
-_REASON_KIND = "split_part(coalesce(reason, 'no reason given'), ':', 1)"
 _SET_ASIDE = f"""
     SELECT * FROM (
-        SELECT {_REASON_KIND} AS kind, reason, en_source, es_source, en_refs, es_refs, en, es, pair_id,
-               count(*) OVER (PARTITION BY {_REASON_KIND}) AS pairs,
-               row_number() OVER (PARTITION BY {_REASON_KIND} ORDER BY md5(pair_id)) AS place
+        SELECT {GATE_IN_WORDS} AS kind, reason, en_source, es_source, en_refs, es_refs, en, es, pair_id,
+               count(*) OVER (PARTITION BY gate) AS pairs,
+               row_number() OVER (PARTITION BY gate ORDER BY md5(pair_id)) AS place
         FROM aligned_pairs WHERE status = 'quarantined'
     )
     WHERE place <= ? ORDER BY pairs DESC, kind, en_refs, es_refs, en_source, pair_id

@@ -15,27 +15,10 @@ from stt_platform.speech.captions import Caption, caption_text
 from stt_platform.store.choices import VIEWS
 from stt_platform.store.funnel import read_funnel
 from stt_platform.store.metadata import MetadataStore
-from stt_platform.store.schemas import SERMON_STAGES_IN_ORDER
 from stt_platform.store.stages import current_stage
 
 ORIGINAL_VIEW = "original"
 
-_WAITING_FOR = {
-    "recording": "The recording has to be looked at: can it be read, how long is it, is it distorted?",
-    "captions": "The captions that came with the recording have to be read, if there are any.",
-    "standard_audio": "The sound has to be converted to the form that every later step reads.",
-    "sound_classes": "It has to be heard where there is speech, music, singing, noise and silence.",
-    "separated_audio": "Speech has to be taken out of the music under it, if there is any.",
-    "enhanced_audio": "The noise has to be taken away and the loudness evened out.",
-    "speaker_turns": "It has to be heard who speaks when.",
-    "speech_chunks": "The speech has to be found and cut into chunks.",
-    "training_chunks": "The chunks have to be measured and written as sound files.",
-    "transcript": "The recogniser has to write down what is said.",
-    "consensus": "A second recogniser has to listen, to tell which texts can be relied on.",
-}
-"""What a sermon waits for that has not been through a stage."""
-
-_NOBODY_WAITS_FOR = ("captions",)
 _CAPTIONS = "captions"
 
 _SHOWN_OF_TRANSCRIPT = ("system", "view", "text", "avg_logprob", "no_speech_prob", "compression_ratio")
@@ -155,8 +138,14 @@ def _rows_of(store: MetadataStore, table: str, sermon: str) -> list[dict[str, An
 def _waits_for(store: MetadataStore, sermon: str) -> dict[str, str]:
     rows = store.query("select stage from stage_results where sermon = ?", [sermon]).to_pylist()
     done = {row["stage"] for row in rows}
-    stage = next(stage for stage in SERMON_STAGES_IN_ORDER if stage not in done and stage not in _NOBODY_WAITS_FOR)
-    return {"stage": stage, "text": _WAITING_FOR[stage]}
+    # Brings Dagster with it: only where a sermon is not through.
+    import stt_platform.definitions  # noqa: F401
+    from stt_platform.orchestration.scopes import SERMON
+    from stt_platform.orchestration.stage import stages, stages_of
+
+    waiting_for = {name: stages()[name].waiting_for for name in stages_of(SERMON)}
+    stage = next(name for name, words in waiting_for.items() if words and name not in done)
+    return {"stage": stage, "text": waiting_for[stage]}
 
 
 def _transcripts(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -1,6 +1,7 @@
 """From a text as published to clean rows, without loss: what is taken out of a verse is kept beside it."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from stt_platform.scripture.grid import in_grid
 from stt_platform.scripture.headings import (
@@ -18,7 +19,7 @@ from stt_platform.scripture.headings import (
 from stt_platform.scripture.known import language_of
 from stt_platform.scripture.markup import Stripped, strip_marks, verses_within
 from stt_platform.scripture.sources.base import DamagedSourceError, RawText
-from stt_platform.scripture.texts import ScriptureText, Verse
+from stt_platform.scripture.texts import Removed, ScriptureText, Verse
 
 _LAST_REF = 66_999_999
 _ORDER = {"title": 0, "verse": 1, "subscription": 2}
@@ -37,8 +38,13 @@ class _Rows:
         self.subscriptions: dict[int, str] = {}
         self.removed: dict[int, list[str]] = {}
 
-    def remove(self, ref: int, what: str) -> None:
-        self.removed.setdefault(ref, []).append(what)
+    def remove(self, ref: int, kind: Removed, words: str) -> None:
+        self.keep(ref, [kind.entry(words)])
+
+    def keep(self, ref: int, removed: Iterable[str]) -> None:
+        """Put what was taken out elsewhere beside a verse."""
+        for entry in removed:
+            self.removed.setdefault(ref, []).append(entry)
 
 
 def clean_text(raw: RawText) -> ScriptureText:
@@ -69,7 +75,7 @@ def clean_text(raw: RawText) -> ScriptureText:
 
 def removed_counts(text: ScriptureText) -> dict[str, int]:
     """How often each kind of thing was taken out, rows of their own and blank verses included."""
-    counts = Counter(what.partition(":")[0] for row in (*text.verses, *text.blank) for what in row.removed)
+    counts = Counter(str(Removed.of(entry)) for row in (*text.verses, *text.blank) for entry in row.removed)
     counts.update(row.kind for row in text.verses if row.kind != "verse")
     if text.blank:
         counts["blank"] = len(text.blank)
@@ -87,13 +93,12 @@ def _stripped(raw: RawText, language: str) -> _Rows:
                 _head(rows, number, text)
             elif rows.texts.get(number):
                 if text:
-                    rows.remove(number, f"duplicate: {text}")
+                    rows.remove(number, Removed.DUPLICATE, text)
             else:
                 rows.texts[number] = text
         # What stood above verse 1 is kept beside it.
         beside = ref if ref % 1000 else ref + 1
-        for what in row.removed:
-            rows.remove(beside, what)
+        rows.keep(beside, row.removed)
         _aside(rows, ref, beside, row)
     return rows
 
@@ -103,7 +108,7 @@ def _head(rows: _Rows, ref: int, text: str) -> None:
     if text and ref // 1_000_000 == PSALMS and not is_letter(text):
         rows.titles.setdefault(ref, text)
     elif text:
-        rows.remove(ref + 1, f"heading: {text}")
+        rows.remove(ref + 1, Removed.HEADING, text)
 
 
 def _aside(rows: _Rows, ref: int, beside: int, row: Stripped) -> None:
@@ -111,14 +116,14 @@ def _aside(rows: _Rows, ref: int, beside: int, row: Stripped) -> None:
         if ref // 1_000_000 == PSALMS and ref % 1000 <= 1 and not is_letter(title):
             rows.titles.setdefault(ref - ref % 1000, title)
         else:
-            rows.remove(beside, f"heading: {title}")
+            rows.remove(beside, Removed.HEADING, title)
     for heading in row.headings:
-        rows.remove(beside, f"heading: {heading}")
+        rows.remove(beside, Removed.HEADING, heading)
     for ending in row.endings:
         if ref // 1_000_000 in EPISTLES:
             rows.subscriptions[ref] = ending
         else:
-            rows.remove(ref, f"heading: {ending}")
+            rows.remove(ref, Removed.HEADING, ending)
 
 
 def _titles_below(rows: _Rows) -> None:
@@ -131,7 +136,7 @@ def _titles_below(rows: _Rows) -> None:
                 if title and not letter:
                     rows.titles.setdefault(PSALMS * 1_000_000 + psalm * 1000, title)
                 elif letter:
-                    rows.remove(ref, f"heading: {title}")
+                    rows.remove(ref, Removed.HEADING, title)
 
 
 def _titles_within(rows: _Rows, language: str) -> None:
@@ -150,7 +155,7 @@ def _letters(rows: _Rows) -> None:
         for _ in range(2):
             letter, rows.texts[ref] = acrostic_letter(ref, rows.texts[ref])
             if letter:
-                rows.remove(ref, f"heading: {letter}")
+                rows.remove(ref, Removed.HEADING, letter)
 
 
 def _subscriptions(rows: _Rows, language: str) -> None:
@@ -173,9 +178,8 @@ def _moved(rows: _Rows) -> None:
         text = rows.texts.pop(here, "")
         if text:
             rows.texts[there] = text
-            rows.remove(there, f"moved: from {here:08d}")
-        for what in rows.removed.pop(here, []):
-            rows.remove(there, what)
+            rows.remove(there, Removed.MOVED, f"from {here:08d}")
+        rows.keep(there, rows.removed.pop(here, []))
 
 
 def _capitals(rows: _Rows) -> None:
@@ -192,7 +196,7 @@ def _capitals(rows: _Rows) -> None:
     for ref in heads:
         rows.texts[ref], was = without_capitals(rows.texts[ref], forms, heads_chapter=ref % 1000 == 1)
         if was:
-            rows.remove(ref, f"capitals: {was}")
+            rows.remove(ref, Removed.CAPITALS, was)
 
 
 def _text(raw: RawText, rows: _Rows, language: str) -> ScriptureText:

@@ -6,12 +6,12 @@ import re
 import tomllib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
 from stt_platform.scripture.lexicon import fold
-from stt_platform.scripture.pairs import QUARANTINED, PairRow
+from stt_platform.scripture.pairs import QUARANTINED, Gate, PairRow
 from stt_platform.scripture.versification import show_refs
 
 MARKUP = re.compile(r"[{}\[\]<>¶&]")
@@ -51,7 +51,7 @@ def filter_pairs(rows: Iterable[PairRow], limits: Limits | None = None) -> list[
         rows: pairs of any number of texts, each pair of texts in the order of `join`.
 
     Returns:
-        The same rows in the same order, with `status` and `reason`; the reason names the value and the limit.
+        The same rows in the same order, with `status`, `gate` and `reason`; the reason names the value and the limit.
     """
     limits = limits or Limits()
     listed = list(rows)
@@ -65,104 +65,104 @@ def filter_pairs(rows: Iterable[PairRow], limits: Limits | None = None) -> list[
         for k, row in zip(numbers, own, strict=True):
             if row.status == QUARANTINED:
                 continue
-            reason = next((why for check in checks if (why := check(row))), "")
+            listed[k] = next(
+                (row.set_aside(gate, found) for gate, check in checks if (found := check(row)) is not None), row
+            )
             same = (_plain(row.en), _plain(row.es))
-            if not reason and (first := seen.setdefault(same, row.pair_id)) != row.pair_id:
-                reason = f"duplicate: both sides say the same as {first}; 1 copy is allowed"
-            if reason:
-                listed[k] = replace(row, status=QUARANTINED, reason=reason)
+            if listed[k] is row and (first := seen.setdefault(same, row.pair_id)) != row.pair_id:
+                found = f"both sides say the same as {first}; 1 copy is allowed"
+                listed[k] = row.set_aside(Gate.DUPLICATE, found)
     return listed
 
 
-def _checks(rows: list[PairRow], limits: Limits) -> list[Callable[[PairRow], str]]:
+def _checks(rows: list[PairRow], limits: Limits) -> list[tuple[Gate, Callable[[PairRow], str | None]]]:
+    """The gates in their order, each with a check that says in words what it found, or None."""
     length = _length_model(rows)
     misplaced = _out_of_order(rows)
     return [
-        _empty,
-        lambda row: _too_many(row, limits),
-        _markup,
-        lambda row: _untranslated(row, limits),
-        lambda row: _language(row, limits),
-        _one_sided_title,
-        lambda row: _length(row, length, limits),
-        lambda row: misplaced.get(row.pair_id, ""),
+        (Gate.EMPTY_SIDE, _empty),
+        (Gate.TOO_MANY_VERSES, lambda row: _too_many(row, limits)),
+        (Gate.MARKUP, _markup),
+        (Gate.UNTRANSLATED, lambda row: _untranslated(row, limits)),
+        (Gate.LANGUAGE, lambda row: _language(row, limits)),
+        (Gate.ONE_SIDED_TITLE, _one_sided_title),
+        (Gate.LENGTH, lambda row: _length(row, length, limits)),
+        (Gate.ORDER, lambda row: misplaced.get(row.pair_id)),
     ]
 
 
-def _empty(row: PairRow) -> str:
+def _empty(row: PairRow) -> str | None:
     for language, text, refs in (("English", row.en, row.es_refs), ("Spanish", row.es, row.en_refs)):
         if not text.strip():
-            return f"empty side: no {language} text answers {show_refs(refs)}; at least 1 character is needed"
-    return ""
+            return f"no {language} text answers {show_refs(refs)}; at least 1 character is needed"
+    return None
 
 
-def _too_many(row: PairRow, limits: Limits) -> str:
+def _too_many(row: PairRow, limits: Limits) -> str | None:
     if max(len(row.en_refs), len(row.es_refs)) <= limits.verses:
-        return ""
+        return None
     sides = f"{len(row.en_refs)} English and {len(row.es_refs)} Spanish"
-    return f"too many verses: {sides} verses in one segment; at most {limits.verses} are allowed"
+    return f"{sides} verses in one segment; at most {limits.verses} are allowed"
 
 
-def _markup(row: PairRow) -> str:
+def _markup(row: PairRow) -> str | None:
     for language, text in (("English", row.en), ("Spanish", row.es)):
         if found := MARKUP.search(text):
-            return f"markup: the {language} side holds {found.group()!r}; none of {{ }} [ ] < > ¶ & is allowed"
-    return ""
+            return f"the {language} side holds {found.group()!r}; none of {{ }} [ ] < > ¶ & is allowed"
+    return None
 
 
-def _untranslated(row: PairRow, limits: Limits) -> str:
+def _untranslated(row: PairRow, limits: Limits) -> str | None:
     en, es = _words(row.en), _words(row.es)
     if min(len(en), len(es)) < limits.same_words_of:
-        return ""
+        return None
     both = set(en)
     alike = len(both.intersection(es))
     share = alike / (len(both) + len(set(es)) - alike)
     if share < limits.same_words:
-        return ""
-    return (
-        f"untranslated: {share:.0%} of the words are the same on both sides; below {limits.same_words:.0%} is allowed"
-    )
+        return None
+    return f"{share:.0%} of the words are the same on both sides; below {limits.same_words:.0%} is allowed"
 
 
-def _language(row: PairRow, limits: Limits) -> str:
+def _language(row: PairRow, limits: Limits) -> str | None:
     short = _short_words()
     for language, other, text in (("english", "spanish", row.en), ("spanish", "english", row.es)):
         words = _words(text)
         own, foreign = (sum(map(short[name].__contains__, words)) for name in (language, other))
         if foreign - own > limits.foreign_words:
             return (
-                f"language: the {language.title()} side has {foreign} short {other.title()} words and {own} "
+                f"the {language.title()} side has {foreign} short {other.title()} words and {own} "
                 f"{language.title()} ones; at most {limits.foreign_words} more are allowed"
             )
-    return ""
+    return None
 
 
-def _one_sided_title(row: PairRow) -> str:
+def _one_sided_title(row: PairRow) -> str | None:
     if (row.en_refs or row.es_refs)[0] // 1_000_000 != _PSALMS or 1 not in {
         r % 1000 for r in row.en_refs + row.es_refs
     }:
-        return ""
+        return None
     titles = _table()["titles"]
     english, spanish = (
         any(_plain(text).startswith(_plain(start)) for start in titles[language])
         for language, text in (("english", row.en), ("spanish", row.es))
     )
     if english == spanish:
-        return ""
+        return None
     side = "English" if english else "Spanish"
-    return f"one-sided title: 1 of 2 sides, the {side} one, begins with a psalm's title; both or none must"
+    return f"1 of 2 sides, the {side} one, begins with a psalm's title; both or none must"
 
 
-def _length(row: PairRow, model: tuple[float, float], limits: Limits) -> str:
+def _length(row: PairRow, model: tuple[float, float], limits: Limits) -> str | None:
     en, es = len(row.en), len(row.es)
     if max(en, es) < limits.short_characters:
-        return ""
+        return None
     ratio, variance = model
     z = (es - ratio * en) / (variance * (en + es / ratio) / 2.0) ** 0.5
     if abs(z) <= limits.length_z:
-        return ""
+        return None
     return (
-        f"length: {en} English and {es} Spanish characters are {abs(z):.1f} standard deviations from the usual ratio "
+        f"{en} English and {es} Spanish characters are {abs(z):.1f} standard deviations from the usual ratio "
         f"of {ratio:.2f}; at most {limits.length_z:g} are allowed"
     )
 
@@ -207,7 +207,7 @@ def _out_of_order(rows: list[PairRow]) -> dict[str, str]:
         for k, row in enumerate(part):
             if k not in kept:
                 found[row.pair_id] = (
-                    f"order: {show_refs(row.es_refs)} answers {show_refs(row.en_refs)} but stands out of the order of "
+                    f"{show_refs(row.es_refs)} answers {show_refs(row.en_refs)} but stands out of the order of "
                     "its neighbours; 0 verses out of order are allowed"
                 )
     return found

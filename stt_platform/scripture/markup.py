@@ -7,6 +7,8 @@ import html
 import re
 from dataclasses import dataclass, field
 
+from stt_platform.scripture.texts import Removed
+
 _TAG = re.compile(r"<(/?)([A-Za-z][\w:]*)((?:\s[^<>]*?)?)(/?)>")
 # Where two pieces of text meet that a note or a pair of tags kept apart.
 _SEAM = "\x00"
@@ -70,22 +72,22 @@ def plain_words(text: str, language: str, removed: list[str]) -> str:
     if "&" in text:
         text = _entities(text, language, removed)
     if "{" in text:
-        text = _BRACES.sub(lambda match: _drop("note", match[1], removed, _SEAM), text)
+        text = _BRACES.sub(lambda match: _drop(Removed.NOTE, match[1], removed, _SEAM), text)
     if "\\" in text:
-        text = _MERGE.sub(lambda match: _drop("merge", match[1], removed, " "), text)
-        text = _USFM_MARK.sub(lambda match: _drop("markup", match[0], removed, ""), text)
+        text = _MERGE.sub(lambda match: _drop(Removed.MERGE, match[1], removed, " "), text)
+        text = _USFM_MARK.sub(lambda match: _drop(Removed.MARKUP, match[0], removed, ""), text)
     if "[" in text:
         text = _BRACKETS.sub(lambda match: _keep(match[1], removed), text)
     if "`" in text:
         text = _BACKTICKS.sub(lambda match: _supplied(match, removed), text)
         text = text.replace("`", "'")
     if "..." in text or "*" in text:
-        text = _GAP.sub(lambda match: _drop("gap", match[0], removed, " "), text)
-    text = _LOOSE.sub(lambda match: _drop("markup", match[0], removed, " "), text)
+        text = _GAP.sub(lambda match: _drop(Removed.GAP, match[0], removed, " "), text)
+    text = _LOOSE.sub(lambda match: _drop(Removed.MARKUP, match[0], removed, " "), text)
     if _SEAM in text:
         text = _SPACE_AT_SEAM.sub(" ", text).replace(_SEAM, "")
     if ",," in text or ".." in text:
-        text = _DOUBLED.sub(lambda match: _drop("doubled", match[0], removed, match[1]), text)
+        text = _DOUBLED.sub(lambda match: _drop(Removed.DOUBLED, match[0], removed, match[1]), text)
     # A stop that lost its word, and spaces that italics left.
     return re.sub(r"\s+(?=[,;:.?!)](?:[\s'’\"”)]|$))", "", " ".join(text.split()))
 
@@ -123,7 +125,7 @@ def _without_tags(text: str, row: Stripped) -> str:
             # GBF closes "FI" by "Fi".
             closing = "/"
         if name == "range":
-            row.removed.append("range: the verse after stands in this one")
+            row.removed.append(Removed.RANGE.entry("the verse after stands in this one"))
         elif alone:
             sinks[-1][2].append(" ")
             ended = ended or (name == "chapter" and "eID=" in attributes)
@@ -155,11 +157,11 @@ def _close(sinks: list[tuple[str, str, list[str]]], row: Stripped, ended: bool) 
     if kind == "supplied":
         outer.append("".join(parts))
         if words and sinks[-1][1] in ("", "supplied"):
-            row.removed.append(f"supplied: {words}")
+            row.removed.append(Removed.SUPPLIED.entry(words))
     elif kind == "note":
         outer.append(_SEAM)
         if words:
-            row.removed.append(f"note: {html.unescape(words)}")
+            row.removed.append(Removed.NOTE.entry(html.unescape(words)))
     elif kind == "title" and not ended:
         row.titles.append(words)
     elif kind in ("title", "heading") and ended:
@@ -167,30 +169,30 @@ def _close(sinks: list[tuple[str, str, list[str]]], row: Stripped, ended: bool) 
     elif kind == "heading":
         row.headings.append(words)
     elif kind == "end" and words:
-        row.removed.append(f"note: {html.unescape(words)}")
+        row.removed.append(Removed.NOTE.entry(html.unescape(words)))
 
 
 def _entities(text: str, language: str, removed: list[str]) -> str:
     def one(match: re.Match) -> str:
         sign = html.unescape(match[0])
         if sign in "<>":
-            return _drop("markup", match[0], removed, " ")
+            return _drop(Removed.MARKUP, match[0], removed, " ")
         return sign
 
     text = re.sub(r"&#?\w+;", one, text)
     # What is left is an "and"; letters that only stand for a mark went above.
-    return re.sub(r"\s*&\s*", lambda match: _drop("markup", "&", removed, f" {_AND.get(language, 'and')} "), text)
+    return re.sub(r"\s*&\s*", lambda match: _drop(Removed.MARKUP, "&", removed, f" {_AND.get(language, 'and')} "), text)
 
 
-def _drop(kind: str, words: str, removed: list[str], instead: str) -> str:
+def _drop(kind: Removed, words: str, removed: list[str], instead: str) -> str:
     if words.strip():
-        removed.append(f"{kind}: {' '.join(words.replace(_SEAM, '').split())}")
+        removed.append(kind.entry(" ".join(words.replace(_SEAM, "").split())))
     return instead
 
 
 def _keep(words: str, removed: list[str]) -> str:
     if words.strip():
-        removed.append(f"supplied: {' '.join(words.replace(_SEAM, '').split())}")
+        removed.append(Removed.SUPPLIED.entry(" ".join(words.replace(_SEAM, "").split())))
     return words
 
 

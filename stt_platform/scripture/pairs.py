@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from stt_platform.scripture.alignment import Segment
 from stt_platform.scripture.books import book
-from stt_platform.scripture.texts import TARGET, ScriptureText
+from stt_platform.scripture.texts import TARGET, Removed, ScriptureText
 
 ACCEPTED = "accepted"
 QUARANTINED = "quarantined"
+
+
+class Gate(StrEnum):
+    """What sets a pair aside."""
+
+    EMPTY_SIDE = "empty_side"
+    TOO_MANY_VERSES = "too_many_verses"
+    MARKUP = "markup"
+    UNTRANSLATED = "untranslated"
+    LANGUAGE = "language"
+    ONE_SIDED_TITLE = "one_sided_title"
+    LENGTH = "length"
+    ORDER = "order"
+    DUPLICATE = "duplicate"
+    GAP = "gap"
+
+
+GATES_IN_WORDS: Mapping[str, str] = {
+    Gate.EMPTY_SIDE: "empty side",
+    Gate.TOO_MANY_VERSES: "too many verses",
+    Gate.MARKUP: "markup",
+    Gate.UNTRANSLATED: "untranslated",
+    Gate.LANGUAGE: "language",
+    Gate.ONE_SIDED_TITLE: "one-sided title",
+    Gate.LENGTH: "length",
+    Gate.ORDER: "order",
+    Gate.DUPLICATE: "duplicate",
+    Gate.GAP: "gap",
+}
+OTHER = "other"
+"""What a gate is called that has no words: of a row that was written before there were gates."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +50,8 @@ class PairRow:
     """One pair of texts that should say the same. Refs are BBCCCVVV.
 
     `segment_id` names the Spanish text and is shared by every English version of it; `status` is "accepted" or
-    "quarantined", with its reason in words; `split` is empty until the segments are split.
+    "quarantined", with what set it aside as `gate` (empty where accepted) and in words as `reason`; `split` is empty
+    until the segments are split.
     """
 
     pair_id: str
@@ -34,6 +67,11 @@ class PairRow:
     split: str = ""
     status: str = ACCEPTED
     reason: str = ""
+    gate: str = ""
+
+    def set_aside(self, gate: Gate, found: str) -> PairRow:
+        """Quarantine it; `found` names the value and the limit, in words."""
+        return replace(self, status=QUARANTINED, gate=gate.value, reason=f"{GATES_IN_WORDS[gate]}: {found}")
 
 
 def join(segments: Sequence[Segment], en_text: ScriptureText, es_text: ScriptureText) -> list[PairRow]:
@@ -69,14 +107,14 @@ def join(segments: Sequence[Segment], en_text: ScriptureText, es_text: Scripture
 def _without_gaps(rows: list[PairRow], en_text: ScriptureText, es_text: ScriptureText) -> list[PairRow]:
     """Set the pairs aside whose text says itself that words are missing ("...", "***")."""
     gaps = [
-        (name, side, {row.ref for row in text.verses if any(what.startswith("gap: ") for what in row.removed)})
+        (name, side, {row.ref for row in text.verses if Removed.GAP in map(Removed.of, row.removed)})
         for name, side, text in (("English", "en_refs", en_text), ("Spanish", "es_refs", es_text))
     ]
     for k, row in enumerate(rows):
         for name, side, missing in gaps:
             if not missing.isdisjoint(getattr(row, side)):
-                reason = f"gap: the {name} side leaves words out and marks the place; 0 such places are allowed"
-                rows[k] = replace(row, status=QUARANTINED, reason=reason)
+                found = f"the {name} side leaves words out and marks the place; 0 such places are allowed"
+                rows[k] = row.set_aside(Gate.GAP, found)
     return rows
 
 

@@ -13,7 +13,7 @@ from itertools import groupby
 from stt_platform.scripture.books import BOOKS, GENRES
 from stt_platform.scripture.canvas import WIDTH_PX, Canvas, width_of
 from stt_platform.scripture.grid import all_refs
-from stt_platform.scripture.pairs import ACCEPTED
+from stt_platform.scripture.pairs import ACCEPTED, GATES_IN_WORDS, OTHER, Gate
 from stt_platform.scripture.regions import ROW_PX, Box, Layout, Region, chapters, lay_out, place
 
 _MARGIN = 12
@@ -39,16 +39,16 @@ _TEST = {"facecolor": "#f2b134", "edgecolor": "#7a4c05", "hatch": "////"}
 _NEITHER = {"facecolor": "#e4e4e4", "edgecolor": "#8a8a8a", "hatch": "...."}
 _MOST_SEGMENTS = 120
 _REASONS = {
-    "empty side": "only one of the two texts has it",
-    "length": "one side is far too long for the other",
-    "markup": "signs such as { } < > were left in it",
-    "language": "a side is in the other language",
-    "duplicate": "the same pair stands elsewhere already",
-    "order": "the verse is out of its place",
-    "too many verses": "too many verses in one piece",
-    "untranslated": "both sides have the same words",
-    "one-sided title": "a psalm's title on one side only",
-    "gap": "words are missing in the source",
+    Gate.EMPTY_SIDE: "only one of the two texts has it",
+    Gate.LENGTH: "one side is far too long for the other",
+    Gate.MARKUP: "signs such as { } < > were left in it",
+    Gate.LANGUAGE: "a side is in the other language",
+    Gate.DUPLICATE: "the same pair stands elsewhere already",
+    Gate.ORDER: "the verse is out of its place",
+    Gate.TOO_MANY_VERSES: "too many verses in one piece",
+    Gate.UNTRANSLATED: "both sides have the same words",
+    Gate.ONE_SIDED_TITLE: "a psalm's title on one side only",
+    Gate.GAP: "words are missing in the source",
 }
 
 _BLOCK_PX, _VERSE_PX, _HEADER_PX = 24, 342, 116
@@ -269,17 +269,16 @@ def counts_picture(counts: Mapping[tuple[str, str, str, str], int]) -> bytes:
     """How many pairs are used and how many are set aside, for each pair of texts, and below it why.
 
     Args:
-        counts: pairs by (en_source, es_source, status, kind of reason); the kind is what stands before the colon of
-            the reason, empty for an accepted pair.
+        counts: pairs by (en_source, es_source, status, gate); the gate is that of `PairRow`, empty for an accepted pair.
     """
     texts = sorted({(en, es) for en, es, _, _ in counts})
     used: Counter[tuple[str, str]] = Counter()
     aside: Counter[tuple[str, str]] = Counter()
     reasons: dict[str, Counter[tuple[str, str]]] = {}
-    for (en, es, status, kind), n in counts.items():
+    for (en, es, status, gate), n in counts.items():
         (used if status == ACCEPTED else aside)[en, es] += n
         if status != ACCEPTED:
-            reasons.setdefault(kind, Counter())[en, es] += n
+            reasons.setdefault(gate, Counter())[en, es] += n
     first, row, second = 66, 24, 104 + 24 * max(len(texts), 1)
     canvas = Canvas(second + (_REASON_PX * len(reasons) + 6 if reasons else 16))
     total = used.total() + aside.total()
@@ -314,15 +313,16 @@ def _draw_reasons(
     names: Mapping[tuple[str, str], str],
 ) -> None:
     left, width = 330, 470
-    listed = sorted(reasons, key=lambda kind: (-reasons[kind].total(), kind))
-    for k, kind in enumerate(listed):
+    listed = sorted(reasons, key=lambda gate: (-reasons[gate].total(), gate))
+    for k, gate in enumerate(listed):
         y = top + _REASON_PX * k + 12
-        canvas.text(left - 8, y - 1, _REASONS.get(kind, kind), size=8.5, ha="right", width_px=left - 20)
-        canvas.text(left - 8, y + 11, kind if kind in _REASONS else "", size=7, ha="right", color=_GREY)
-        length = max(width * reasons[kind].total() / max(reasons[listed[0]].total(), 1), 2)
+        words = GATES_IN_WORDS.get(gate, OTHER)
+        canvas.text(left - 8, y - 1, _REASONS.get(gate, words), size=8.5, ha="right", width_px=left - 20)
+        canvas.text(left - 8, y + 11, words if gate in _REASONS else "", size=7, ha="right", color=_GREY)
+        length = max(width * reasons[gate].total() / max(reasons[listed[0]].total(), 1), 2)
         canvas.box(left, y - 7, length, 13, **_SET_ASIDE)
-        canvas.text(left + length + 6, y - 1, f"{reasons[kind].total():,}", size=8.5, weight="bold")
-        parts = [f"{name} {reasons[kind][text]:,}" for text, name in names.items() if reasons[kind][text]]
+        canvas.text(left + length + 6, y - 1, f"{reasons[gate].total():,}", size=8.5, weight="bold")
+        parts = [f"{name} {reasons[gate][text]:,}" for text, name in names.items() if reasons[gate][text]]
         canvas.text(left, y + 13, " · ".join(parts), size=7, color=_GREY, width_px=WIDTH_PX - left - _MARGIN)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
 
@@ -13,13 +14,38 @@ SOURCES = ("kjv", "asv", "web", "bbe", "ylt")
 _BOOKS, _WHOLE = 66, 30_000
 
 
+class Removed(StrEnum):
+    """Kinds of what cleaning takes out of a verse."""
+
+    CAPITALS = "capitals"
+    DOUBLED = "doubled"
+    DUPLICATE = "duplicate"
+    GAP = "gap"
+    HEADING = "heading"
+    MARKUP = "markup"
+    MERGE = "merge"
+    MOVED = "moved"
+    NOTE = "note"
+    RANGE = "range"
+    SUPPLIED = "supplied"
+
+    def entry(self, words: str) -> str:
+        """Write an entry of `Verse.removed`: the kind, and the words as they stood."""
+        return f"{self}: {words}"
+
+    @classmethod
+    def of(cls, entry: str) -> "Removed":
+        """Tell the kind that `entry` wrote."""
+        return cls(entry[: entry.index(":")])
+
+
 @dataclass(frozen=True, slots=True)
 class Verse:
     """One row of a text. `ref` is BBCCCVVV.
 
     `kind` is "verse", "title" (a psalm's superscription, verse 0) or "subscription" (a note below an epistle,
-    with the reference of the verse that it follows). `removed` is what cleaning took out, in order, each with its
-    kind: "note: or, firmament", "supplied: is", "capitals: ENTONCES", "gap: ...".
+    with the reference of the verse that it follows). `removed` is what cleaning took out, in order, each an entry of
+    `Removed`: "note: or, firmament", "supplied: is", "capitals: ENTONCES", "gap: ...".
     """
 
     ref: int
@@ -50,12 +76,19 @@ class ScriptureText:
         return MappingProxyType({row.ref: row.text for row in self.verses if row.kind == "verse"})
 
     @cached_property
+    def books(self) -> int:
+        """How many books it has verses of."""
+        return len({ref // 1_000_000 for ref in self.by_ref})
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a whole Bible."""
+        return self.books == _BOOKS and len(self.by_ref) >= _WHOLE
+
+    @property
     def lacks(self) -> str:
         """In words, what is missing for a whole Bible; empty for one."""
-        books = len({ref // 1_000_000 for ref in self.by_ref})
-        if books == _BOOKS and len(self.by_ref) >= _WHOLE:
-            return ""
-        return f"it has {len(self.by_ref)} verses in {books} of {_BOOKS} books"
+        return "" if self.is_whole else f"it has {len(self.by_ref)} verses in {self.books} of {_BOOKS} books"
 
     def rows(self, kind: str) -> tuple[Verse, ...]:
         """The rows of one kind."""

@@ -1,9 +1,7 @@
 """What the store knows for the assessment: chunks that may be drawn, and what people and the recogniser wrote of them."""
 
-import hashlib
-import json
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from stt_platform.audio import SAMPLE_RATE_HZ
@@ -37,7 +35,7 @@ select written.sermon, written.chunk_id, written.text as reference, heard.text a
 from "references" as written
 join sermons on sermons.sermon = written.sermon
 left join chunks on chunks.chunk_id = written.chunk_id
-left join transcripts as heard on heard.chunk_id = written.chunk_id
+left join {transcripts} as heard on heard.chunk_id = written.chunk_id
 left join assessment_sample as sample on sample.chunk_id = written.chunk_id
 where written.status = 'accepted' and written.chunk_id is not null and coalesce(sermons.split, '') <> 'final'
 order by written.sermon, written.chunk_id
@@ -46,7 +44,7 @@ _WHOLE_SERMONS = """
 with heard as (
     select transcripts.sermon, string_agg(transcripts.text, ' ' order by chunks.start_sample) as text,
         any_value(transcripts.system) as system, any_value(transcripts.view) as view
-    from transcripts join chunks on chunks.chunk_id = transcripts.chunk_id and chunks.status = 'accepted'
+    from {transcripts} as transcripts join chunks on chunks.chunk_id = transcripts.chunk_id and chunks.status = 'accepted'
     group by transcripts.sermon
 )
 select written.sermon, written.text as reference, heard.text as hypothesis, heard.system, heard.view,
@@ -63,6 +61,10 @@ where written.status = 'accepted' and written.chunk_id is null and coalesce(serm
 order by written.sermon
 """
 
+_NO_TRANSCRIPTS = """(
+    select null::varchar as sermon, null::varchar as chunk_id, null::varchar as text, null::varchar as system,
+        null::varchar as view where false
+)"""
 _SPANS = """
 select chunks.sermon, chunks.chunk_id, chunks.start_sample, chunks.end_sample,
     list(sound.view order by sound.view) filter (sound.status = 'accepted') as views,
@@ -145,20 +147,13 @@ def drawable_chunks(store: MetadataStore) -> list[Drawable]:
     ]
 
 
-def drawable_digest(store: MetadataStore) -> str:
-    """Changes with any of `drawable_chunks`; made where the rows are, since there may be a hundred thousand."""
-    sql = f"""
-        select count(*) as n, md5(string_agg(concat_ws(
-            '|', sermon, chunk_id, coalesce(preacher, '-'), coalesce(voice, '-'), coalesce(snr_db::varchar, '-'), duration_s,
-            coalesce(path, '-'), transcribed
-        ), chr(10) order by sermon, chunk_id)) as digest
-        from ({_DRAWABLE})
+def assessed_texts(store: MetadataStore, *, transcribed: bool = True) -> list[Assessed]:
+    """Every accepted reference of a chunk, and of a whole sermon that has none of chunks; nothing of the split `final`.
+
+    Args:
+        transcribed: with the automatic text beside each; without it the transcripts are not read.
     """
-    return json.dumps(store.query(sql).to_pylist())
-
-
-def assessed_texts(store: MetadataStore) -> list[Assessed]:
-    """Every accepted reference of a chunk, and of a whole sermon that has none of chunks; nothing of the split `final`."""
+    transcripts = "transcripts" if transcribed else _NO_TRANSCRIPTS
     chunks = [
         Assessed(
             **{name: row[name] for name in ("sermon", "reference", "hypothesis", "system", "view", "noise", "problem")},
@@ -168,7 +163,7 @@ def assessed_texts(store: MetadataStore) -> list[Assessed]:
             start_sample=row["start_sample"],
             end_sample=row["end_sample"],
         )
-        for row in store.query(_CHUNKS).to_pylist()
+        for row in store.query(_CHUNKS.format(transcripts=transcripts)).to_pylist()
     ]
     sermons = [
         Assessed(
@@ -177,7 +172,7 @@ def assessed_texts(store: MetadataStore) -> list[Assessed]:
             kind=WHOLE_SERMON,
             speaker=row["preacher"],
         )
-        for row in store.query(_WHOLE_SERMONS).to_pylist()
+        for row in store.query(_WHOLE_SERMONS.format(transcripts=transcripts)).to_pylist()
     ]
     return chunks + sermons
 
@@ -193,12 +188,6 @@ def spans_of(store: MetadataStore, texts: Iterable[Assessed]) -> dict[str, list[
         ]
         for text in texts
     }
-
-
-def texts_digest(texts: Iterable[Assessed]) -> str:
-    """Changes with any of the texts and with what is known of them."""
-    rows = json.dumps([astuple(text) for text in texts], ensure_ascii=False)
-    return hashlib.sha256(rows.encode()).hexdigest()
 
 
 def _speaker(row: dict[str, Any]) -> str | None:

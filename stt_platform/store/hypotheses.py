@@ -1,43 +1,62 @@
-"""Translations kept between runs: files below `STT_HOME/cache/hypotheses`, a folder for each model."""
+"""What models made, kept between runs: files below `STT_HOME/cache`, a folder for each model, by a key of what it was given."""
 
-from collections.abc import Collection, Mapping
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pyarrow as pa
+import numpy as np
 
 from stt_platform.store.keyed_files import KeyedFiles
 from stt_platform.translation.translator import Translation
 
-_COLUMNS = {"text": pa.string(), "tokens": pa.int64(), "status": pa.string(), "reason": pa.string()}
 
+class HypothesisStore(KeyedFiles[Translation]):
+    """What one translator has translated, by `hypothesis_key`."""
 
-class HypothesisStore:
-    """What one model has translated, by `hypothesis_key`; see `KeyedFiles` for how it is kept."""
+    kind, made_again = Translation, "its texts are translated again"
 
     def __init__(self, home: Path, model: str) -> None:
         """`home` is STT_HOME; `model` is what `hypothesis_key` was given as the model."""
-        self._files = KeyedFiles(
-            home / "cache" / "hypotheses", model, _COLUMNS, made_again="its texts are translated again"
-        )
+        super().__init__(home / "cache" / "hypotheses", model)
 
-    @property
-    def folder(self) -> Path:
-        """Where its files lie."""
-        return self._files.folder
 
-    @property
-    def damaged(self) -> tuple[str, ...]:
-        """A sentence for each file that could not be used the last time; its texts count as not translated yet."""
-        return self._files.damaged
+@dataclass(frozen=True)
+class KeptHearing:
+    """What was heard in one stretch of sound.
 
-    def find(self, keys: Collection[str]) -> dict[str, Translation]:
-        """Those of the keys that are kept. Where a key is kept with two texts, the one that sorts first."""
-        return {key: Translation(*values) for key, values in self._files.find(keys).items()}
+    Attributes:
+        text: empty where nothing was heard.
+        work_s: seconds that the recogniser took when it heard it.
+        avg_logprob, no_speech_prob, compression_ratio: as in `ChunkTranscript`.
+    """
 
-    def keep(self, made: Mapping[str, Translation]) -> None:
-        """Write translations to the disk; they are there when this returns."""
-        self._files.keep({key: (done.text, done.tokens, done.status, done.reason) for key, done in made.items()})
+    text: str
+    work_s: float
+    avg_logprob: float
+    no_speech_prob: float
+    compression_ratio: float
 
-    def compact(self) -> int:
-        """Put all files into one, which is quicker to search; returns how many there were."""
-        return self._files.compact()
+
+def sound_key(samples: np.ndarray) -> str:
+    """Hash the float32 samples of a stretch at 16 kHz, wherever they were read from."""
+    return hashlib.sha256(np.ascontiguousarray(samples, dtype="<f4").tobytes()).hexdigest()
+
+
+class SpeechHypothesisStore(KeyedFiles[KeptHearing]):
+    """What one recogniser has heard with one decoding, by `sound_key`."""
+
+    kind, made_again = KeptHearing, "its sound is heard again"
+
+    def __init__(self, home: Path, system: str, decoding: Mapping[str, Any]) -> None:
+        """Look at the folder of one system.
+
+        Args:
+            home: STT_HOME.
+            system: what identifies the weights, adapter included: revisions or hashes.
+            decoding: all else that decides what is heard, as JSON can hold it.
+        """
+        subject = json.dumps({"system": system, "decoding": dict(decoding)}, sort_keys=True, allow_nan=False)
+        super().__init__(home / "cache" / "speech", subject)

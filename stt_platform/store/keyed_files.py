@@ -7,8 +7,9 @@ file whose bytes do not give its name is damaged. Nothing here is needed for goo
 import hashlib
 import io
 from collections.abc import Collection, Mapping
+from dataclasses import astuple
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,46 +17,51 @@ import pyarrow.parquet as pq
 
 from stt_platform.files import one_at_a_time, write_atomically
 
-Values = tuple[Any, ...]
+T = TypeVar("T")
 
+_COLUMN_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 _KEY = pa.field("key", pa.string(), nullable=False)
 
 
-class KeyedFiles:
-    """Values by key, for one subject such as a model.
+class KeyedFiles(Generic[T]):
+    """Values by key, for one subject such as a model. A subclass says what they are.
 
     Attributes:
+        kind: the dataclass of a value: fields of text, whole and real numbers, each of them required.
+        made_again: what becomes of the keys of a damaged file, in words that end a sentence.
         damaged: a sentence for each file that `find` or `compact` could not use the last time; its keys count as not
             kept.
     """
 
-    def __init__(self, folder: Path, subject: str, columns: Mapping[str, pa.DataType], *, made_again: str) -> None:
+    kind: ClassVar[type]
+    made_again: ClassVar[str]
+
+    def __init__(self, folder: Path, subject: str) -> None:
         """Look at the subject's own folder below `folder`.
 
         Args:
             subject: whatever decides the values beside the key; written into `subject.txt` for people.
-            columns: of the values, in order; each value is required.
-            made_again: what becomes of the keys of a damaged file, in words that end a sentence.
         """
         self.folder = folder / hashlib.sha256(subject.encode()).hexdigest()[:32]
         self.damaged: tuple[str, ...] = ()
         self._subject = subject
+        columns = {name: _COLUMN_TYPES[kind] for name, kind in get_type_hints(self.kind).items()}
         self._schema = pa.schema([_KEY, *(pa.field(name, kind, nullable=False) for name, kind in columns.items())])
-        self._made_again = made_again
 
-    def find(self, keys: Collection[str]) -> dict[str, Values]:
-        """The values of those keys that are kept. Where a key has two, those that sort first."""
+    def find(self, keys: Collection[str]) -> dict[str, T]:
+        """The values of those keys that are kept. Where a key has two, the one that sorts first."""
         wanted = pa.array(sorted(keys), pa.string())
-        return self._by_key([table.filter(pc.is_in(table["key"], wanted)) for _, table in self._parts()])
+        found = self._by_key([table.filter(pc.is_in(table["key"], wanted)) for _, table in self._parts()])
+        return {key: self.kind(*values) for key, values in found.items()}
 
-    def keep(self, made: Mapping[str, Values]) -> None:
+    def keep(self, made: Mapping[str, T]) -> None:
         """Write values to the disk; they are there when this returns."""
         if not made:
             return
         name = self.folder / "subject.txt"
         if not name.exists():
             write_atomically(name, f"{self._subject}\n".encode())
-        self._write(made)
+        self._write({key: astuple(value) for key, value in made.items()})
 
     def compact(self) -> int:
         """Put all files into one, which is quicker to search; returns how many there were.
@@ -73,7 +79,7 @@ class KeyedFiles:
                         path.unlink(missing_ok=True)
         return len(parts)
 
-    def _write(self, made: Mapping[str, Values]) -> Path:
+    def _write(self, made: Mapping[str, tuple[Any, ...]]) -> Path:
         rows = [(key, *values) for key, values in sorted(made.items())]
         columns = zip(zip(*rows, strict=True), self._schema, strict=True)
         table = pa.Table.from_arrays([pa.array(column, field.type) for column, field in columns], schema=self._schema)
@@ -99,15 +105,15 @@ class KeyedFiles:
             if hashlib.sha256(data).hexdigest() != path.stem:
                 damaged.append(
                     f"{path} is damaged ({len(data)} bytes that do not give its name): it is skipped and "
-                    f"{self._made_again}; delete it"
+                    f"{self.made_again}; delete it"
                 )
                 continue
             parts.append((path, pq.ParquetFile(pa.BufferReader(data)).read()))
         self.damaged = tuple(damaged)
         return parts
 
-    def _by_key(self, tables: list[pa.Table]) -> dict[str, Values]:
-        found: dict[str, Values] = {}
+    def _by_key(self, tables: list[pa.Table]) -> dict[str, tuple[Any, ...]]:
+        found: dict[str, tuple[Any, ...]] = {}
         for table in tables:
             columns = [table[name].to_pylist() for name in self._schema.names]
             for key, *row in zip(*columns, strict=True):

@@ -4,7 +4,6 @@ A disk that lies, a power loss on a cheap one, a hand that edited a file: a frag
 question about its table. The output that it was made from lies beside it with its SHA-256.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +71,7 @@ def _damaged(store: MetadataStore) -> Iterator[tuple[str, str]]:
 
 def _damaged_files(output: StageOutput) -> list[str]:
     """Those of its tables that are not what the stage wrote."""
-    written = json.loads((output.folder / "stage.json").read_text(encoding="utf-8"))["files"]
+    written = output.files
     names = [f"{table}.parquet" for table in output.tables]
     return [name for name in names if not _is(output.folder / name, written[name])]
 

@@ -107,15 +107,14 @@ class MetadataStore:
 
     def parts(self, table: str) -> list[str]:
         """The parts of a table, sorted."""
-        return sorted(path.stem for path in _fragment_paths(self._folder(table)))
+        return [path.stem for path in self._fragments(table)]
 
     def read(self, table: str, part: str) -> pa.Table:
         """One fragment with the table's columns; those that it was written without are NULL.
 
         Raises FileNotFoundError if there is no such part.
         """
-        path = self._path(table, part)
-        return _read(_definition(table).schema, _Fragment(path, _map(path)))
+        return read_fragment(table, self._path(table, part))
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
         """Answer one SELECT from a snapshot of the tables and views that it names.
@@ -124,21 +123,22 @@ class MetadataStore:
         began. Raises ValueError for anything that is not one reading statement, `duckdb.Error` for SQL that
         DuckDB refuses, DamagedFragmentError naming the file if a fragment cannot be read.
         """
-        named = _tables_named_in(sql)
+        readable = self._readable()
+        named = [table for table in _tables_named_in(sql) if table in readable]
         try:
-            return self._answer(sql, parameters, named or list(TABLES))
+            return self._answer(sql, parameters, named or readable)
         except duckdb.CatalogException:
             if not named:
                 raise
             # A name that is put together while the query runs is not in its text.
-            return self._answer(sql, parameters, list(TABLES))
+            return self._answer(sql, parameters, readable)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A connection over a snapshot of all tables and views, for several queries on the same state.
 
         It reads only, and cannot open files. Close it, or use it in a `with`.
         """
-        return _connection(self._snapshot(TABLES))
+        return _connection(self._snapshot(self._readable()))
 
     def compact(self) -> int:
         """Gather the fragments of tables that have many in one file each, for reading; returns how many tables it did.
@@ -216,13 +216,21 @@ class MetadataStore:
         return {table: self._look_at(table) for table in tables}
 
     def _look_at(self, table: str) -> _Snapshot:
-        paths = _fragment_paths(self._folder(table))
+        paths = self._fragments(table)
         compacted = None
         if self._compacted_path(table).exists():
             stamps = _stamps(paths)
             compacted = find_compacted(self._compacted_path(table), stamps)
         covered = compacted.names if compacted else frozenset()
         return _Snapshot(list(_mapped(path for path in paths if path.name not in covered)), compacted)
+
+    def _readable(self) -> list[str]:
+        """The tables that queries may name."""
+        return list(TABLES)
+
+    def _fragments(self, table: str) -> list[Path]:
+        """The fragments that readers see, sorted."""
+        return _fragment_paths(self._folder(table))
 
     def _compacted_path(self, table: str) -> Path:
         return self.home / "cache" / "compacted" / f"{_definition(table).name}.parquet"
@@ -240,6 +248,16 @@ class MetadataStore:
 
     def _path(self, table: str, part: str) -> Path:
         return self._folder(table) / f"{_check_part(part)}.parquet"
+
+
+def read_fragment(table: str, path: Path) -> pa.Table:
+    """Read a file of a table's rows; columns that it was written without are NULL. Raises FileNotFoundError."""
+    return _read(_definition(table).schema, _Fragment(path, _map(path)))
+
+
+def tables_of(names: Iterable[str]) -> list[str]:
+    """The base tables that tables and views of these names are made of."""
+    return _tables_named_in(" ".join(names))
 
 
 def _definition(table: str) -> Table:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stt_platform.store.stages import SHOWN
+
 REPORT_HTML, REPORT_JSON = "report.html", "report.json"
-"""What a stage calls its page within its own folder."""
+"""What a stage calls its page within its folder `shown`."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,120}")
 
@@ -34,14 +36,14 @@ class ReportCard:
 
 
 def write_report(folder: Path, page: str, card: ReportCard) -> None:
-    """Put a page and its card into the folder of a stage, which publishes both."""
+    """Put a page and its card into the folder of a stage for what people look at, which publishes both."""
     (folder / REPORT_HTML).write_text(page, encoding="utf-8")
     (folder / REPORT_JSON).write_text(json.dumps(asdict(card), ensure_ascii=False, sort_keys=True), encoding="utf-8")
 
 
 def published_report(name: str) -> dict[str, str]:
-    """The files of a stage that are its report, and their names in `STT_HOME`, for `corpus_stage(published=…)`."""
-    return {REPORT_HTML: f"reports/{name}.html", REPORT_JSON: f"reports/{name}.json"}
+    """The files of a stage that are its report, and their names in `STT_HOME`, for `Stage.published`."""
+    return {f"{SHOWN}/{file}": f"reports/{name}{Path(file).suffix}" for file in (REPORT_HTML, REPORT_JSON)}
 
 
 def report_cards(home: Path) -> Iterator[ReportCard]:

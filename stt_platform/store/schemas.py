@@ -24,7 +24,8 @@ class Table:
     """A base table: one Parquet fragment per part.
 
     `choices` lists the values that a text column may hold; a column that is not named there may hold any. Of a `shared`
-    table every stage writes a part of its own; any other has one stage that writes it.
+    table every stage writes a part of its own; any other has one stage that writes it. What a clock makes (columns, or rows
+    of metrics that measure time) is in the table for people, and in no digest.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Table:
     schema: pa.Schema
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shared: bool = False
+    clock_columns: tuple[str, ...] = ()
+    clock_metrics: tuple[str, ...] = ()
 
 
 def _required(**types: pa.DataType) -> list[pa.Field]:
@@ -129,12 +132,14 @@ _DEFINITIONS = (
     Table(
         "stage_results",
         "The verdict of each stage, with its reason. Written by every stage, for all stages of its sermon. "
-        "`gate` is the short name of what refused it, `key` and `digest` name the output it speaks of.",
+        "`gate` is the short name of what refused it, `inherited` says that an earlier stage had refused it, `key` and "
+        "`digest` name the output it speaks of.",
         pa.schema(
             [
                 *_required(sermon=_TEXT, stage=_TEXT, status=_TEXT),
                 *_optional(reason=_TEXT, gate=_TEXT),
                 *_required(key=_TEXT, digest=_TEXT),
+                *_optional(inherited=_FLAG),
             ]
         ),
         {"status": STATUSES},
@@ -278,14 +283,15 @@ _DEFINITIONS = (
     Table(
         "aligned_pairs",
         "What says the same in two texts, with the verdict of the filters. A segment is named after its Spanish text "
-        "and shared by all English versions; refs are BBCCCVVV. Written by `verse_pairs`.",
+        "and shared by all English versions; refs are BBCCCVVV. Of a quarantined pair `gate` is the short name of what set "
+        "it aside and `reason` the same in words. Written by `verse_pairs`.",
         pa.schema(
             [
                 *_required(pair_id=_TEXT, segment_id=_TEXT, en_source=_TEXT, es_source=_TEXT),
                 *_required(
                     en_refs=_REFS, es_refs=_REFS, en=_TEXT, es=_TEXT, genre=_TEXT, testament=_TEXT, status=_TEXT
                 ),
-                *_optional(reason=_TEXT),
+                *_optional(reason=_TEXT, gate=_TEXT),
             ]
         ),
         {"status": PAIR_STATUSES},
@@ -361,6 +367,8 @@ _DEFINITIONS = (
             "status": ("accepted", "rejected", "superseded"),
             "verdict": ("usable", "unusable", "cut_off", "not_english", "no_speech"),
         },
+        # Of a file that tells no times it is when the file was written.
+        clock_columns=("corrected_at",),
     ),
     Table(
         "flagged_segments",
@@ -369,8 +377,8 @@ _DEFINITIONS = (
         "and line). Of flagged ones `rank` is the order of asking, `why` the kind of reason and `reason` the reason in words, "
         "`text` the proposal that is shown, of the recogniser `system`; `confidence` is the chance that no word of it is "
         "wrong and `expected_errors` how many are, NULL until enough is answered to tell; `features` are what they were "
-        "reckoned from. `review_s` is what answering is expected to take. `path` is relative to STT_HOME. Written by "
-        "`flagged_segments`, one part per cycle.",
+        "reckoned from. `review_s` is what answering is expected to take. `path` is relative to STT_HOME. Of the others `gate` "
+        "is the short name of why they are not asked about. Written by `flagged_segments`, one part per cycle.",
         pa.schema(
             [
                 *_required(cycle=_INT32),
@@ -379,6 +387,7 @@ _DEFINITIONS = (
                 *_optional(rank=_INT32, why=_TEXT, text=_TEXT, system=_TEXT, path=_TEXT, duration_s=_FLOAT),
                 *_optional(confidence=_FLOAT, expected_errors=_FLOAT, review_s=_FLOAT, features=_FEATURES),
                 *_required(status=_TEXT, reason=_TEXT),
+                *_optional(gate=_TEXT),
             ]
         ),
         {"status": ("flagged", "left", "excluded"), "why": ("ranked", "rare term", "live", "random")},
@@ -387,16 +396,18 @@ _DEFINITIONS = (
         "decisions",
         "What became of the adapter of each cycle. `promoted`: it serves from then on; `kept`: the champion of before does; "
         "`undecided`: so does that one, since nobody can tell which is better. `adapter_id` is NULL where the cycle has no "
-        "adapter, `champion_after` where the base model serves. Written by `speech_decision`, one part per cycle.",
+        "adapter, `champion_after` where the base model serves. `cause` is the short name of why, `reason` the same in words. "
+        "Written by `speech_decision`, one part per cycle.",
         pa.schema(
             [
                 *_required(cycle=_INT32),
                 *_optional(adapter_id=_TEXT),
                 *_required(decision=_TEXT, reason=_TEXT, decided_at=_TEXT),
-                *_optional(champion_after=_TEXT),
+                *_optional(champion_after=_TEXT, cause=_TEXT),
             ]
         ),
         {"decision": ("promoted", "kept", "undecided")},
+        clock_columns=("decided_at",),
     ),
     Table(
         "adapters",
@@ -411,6 +422,7 @@ _DEFINITIONS = (
         ),
         {"kind": ("whisper", "translategemma", "marian"), "status": ("trained", "stopped early")},
         shared=True,
+        clock_columns=("created_at",),
     ),
     Table(
         "assessment_sample",
@@ -443,6 +455,7 @@ _DEFINITIONS = (
         ),
         {"set": EVALUATION_SETS},
         shared=True,
+        clock_metrics=("rtf", "texts_per_s", "tokens_per_s"),
     ),
     Table(
         "comparisons",
@@ -483,28 +496,15 @@ _DEFINITIONS = (
 
 TABLES: Mapping[str, Table] = {table.name: table for table in _DEFINITIONS}
 
-SERMON_STAGES_IN_ORDER = (
-    "recording",
-    "standard_audio",
-    "sound_classes",
-    "separated_audio",
-    "enhanced_audio",
-    "speaker_turns",
-    "speech_chunks",
-    "training_chunks",
-    "captions",
-    "transcript",
-    "consensus",
-)
-_ORDER = f"coalesce(list_position({list(SERMON_STAGES_IN_ORDER)}, stage), 99)"
+_REFUSED_HERE = "status = 'rejected' AND inherited IS NOT TRUE"
 
 VIEWS: Mapping[str, str] = {
-    # One row per sermon with its verdict so far; the first stage that rejects gives the reason.
+    # One row per sermon with its verdict so far; the stage that rejects it first gives the reason.
     "sermons": f"""
         WITH verdicts AS (
             SELECT sermon, bool_or(status = 'rejected') AS rejected,
                    bool_or(stage = 'transcript' AND status = 'accepted') AS transcribed,
-                   first(reason ORDER BY {_ORDER}, stage) FILTER (status = 'rejected') AS reason
+                   first(reason ORDER BY stage) FILTER ({_REFUSED_HERE}) AS reason
             FROM stage_results GROUP BY sermon
         )
         SELECT registrations.sermon, registrations.title, registrations.speaker, registrations.date,
@@ -548,14 +548,13 @@ VIEWS: Mapping[str, str] = {
     """,
     "verse_pairs": """
         SELECT pairs.pair_id, pairs.segment_id, pairs.en_source, pairs.es_source, pairs.en_refs, pairs.es_refs,
-               pairs.en, pairs.es, pairs.genre, pairs.testament, splits.split, pairs.status, pairs.reason
+               pairs.en, pairs.es, pairs.genre, pairs.testament, splits.split, pairs.status, pairs.reason, pairs.gate
         FROM aligned_pairs AS pairs LEFT JOIN scripture_splits AS splits ON splits.segment_id = pairs.segment_id
     """,
     # Where the sound of every sermon went, in samples at 16 kHz: the rows of a sermon add up to its length.
     "funnel": f"""
         WITH refused AS (
-            SELECT sermon, first(stage ORDER BY {_ORDER}) AS stage,
-                   coalesce(first(gate ORDER BY {_ORDER}), 'other') AS gate
+            SELECT sermon, coalesce(first(gate ORDER BY stage) FILTER ({_REFUSED_HERE}), 'other') AS gate
             FROM stage_results WHERE status = 'rejected' GROUP BY sermon
         ), lengths AS (
             SELECT recordings.sermon,

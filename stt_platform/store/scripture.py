@@ -7,12 +7,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stt_platform.scripture.pairs import PairRow
+from stt_platform.scripture.pairs import GATES_IN_WORDS, OTHER, PairRow
 from stt_platform.scripture.texts import ScriptureText, Verse
 from stt_platform.store.schemas import TABLES
 from stt_platform.translation.back_translation import BackTranslation
 
+GATE_IN_WORDS = f"""
+case gate {" ".join(f"when '{gate}' then '{words}'" for gate, words in GATES_IN_WORDS.items())} else '{OTHER}' end
+""".strip()
+"""What set a pair of `aligned_pairs` or `verse_pairs` aside, in words: SQL, for pairs that are quarantined."""
+
 _BLANK = "blank"
+_NONE_WHERE_EMPTY = ("reason", "gate")
 
 
 def verse_table(texts: Iterable[ScriptureText]) -> pa.Table:
@@ -82,9 +88,10 @@ def read_pairs(folder: Path, splits: Path | None = None) -> list[PairRow]:
         table = pq.read_table(splits / "scripture_splits.parquet", columns=["segment_id", "split"])
         side = dict(zip(table["segment_id"].to_pylist(), table["split"].to_pylist(), strict=True))
     table = pq.read_table(folder / "aligned_pairs.parquet")
-    columns = {name: table[name].to_pylist() for name in table.column_names}
+    # Files that were written before have no gates.
+    columns = {"gate": [""] * table.num_rows} | {name: table[name].to_pylist() for name in table.column_names}
     columns |= {name: [tuple(refs) for refs in columns[name]] for name in ("en_refs", "es_refs")}
-    columns["reason"] = [reason or "" for reason in columns["reason"]]
+    columns |= {name: [value or "" for value in columns[name]] for name in _NONE_WHERE_EMPTY}
     columns["split"] = [side.get(segment, "") for segment in columns["segment_id"]]
     names = [field.name for field in fields(PairRow)]
     return [PairRow(*values) for values in zip(*(columns[name] for name in names), strict=True)]
@@ -92,7 +99,7 @@ def read_pairs(folder: Path, splits: Path | None = None) -> list[PairRow]:
 
 def _or_none(row: PairRow, name: str) -> object:
     value = getattr(row, name)
-    return None if name == "reason" and not value else value
+    return None if name in _NONE_WHERE_EMPTY and not value else value
 
 
 def _table(name: str, rows: Sequence[tuple]) -> pa.Table:

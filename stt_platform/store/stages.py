@@ -4,18 +4,25 @@
 output, `stage.json` among them; `current.json` beside it points at the one in use. The key is a hash of the stage's code
 version, its parameters and the digests of its inputs: the same key means there is nothing to do. The folder is made under
 a temporary name and renamed when it is whole, so a process killed at any moment leaves the old output or the new one.
+
+The digest of an output covers its data, tables and files, and nothing that is only shown to people: the reason, `shown`,
+and the files in the folder `shown/` may differ between two runs on the same input.
 """
 
-import hashlib
+import dataclasses
 import json
 import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from stt_platform.files import fsync_file, fsync_folder, one_at_a_time, sha256_of, temporary_name, write_atomically
+from stt_platform.settings import PlatformError
+from stt_platform.store.digests import digest_of, fragment_digest
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.schemas import TABLES
 
@@ -26,26 +33,46 @@ _OF_A_KIND = re.compile(r"([a-z]+)-([a-z0-9]{1,20})")
 
 _MANIFEST = "stage.json"
 
+FORMAT = 2
+"""Of the manifest. Outputs of format 1 (commit e6edeb5 and before) are out of date: they have no typed data."""
+
+SHOWN = "shown"
+"""The folder within an output for what only people look at: pictures, reports, samples."""
+
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage found: a verdict, numbers for people, and rows for the tables.
+    """What a stage found: a verdict, typed data, rows for the tables, and what people are shown of it.
 
-    `gate` is the short name of what refused a rejected sermon; refusals with the same gate are counted together.
+    Attributes:
+        reason: why a sermon is rejected, or what is notable about an accepted one, in words.
+        data: an instance of the stage's frozen dataclass (numbers, ids, enums), or None. Enters the digest.
+        gate: short name of what rejected a sermon; rejections with the same gate are counted together.
+        shown: what people see of the data, by its label; made from the field names of `data` where it is None.
+        inherited: the sermon was rejected by an earlier stage.
     """
 
     status: str = "accepted"
     reason: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    data: Any = None
     tables: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     gate: str | None = None
+    shown: Mapping[str, Any] | None = None
+    inherited: bool = False
 
 
 @dataclass(frozen=True)
 class StageOutput:
     """A finished output on disk, of the sermon `owner`, of `CORPUS`, or of a `part_owner`.
 
-    `digest` covers its files and its verdict: what the next stage's key is made of.
+    Attributes:
+        digest: of its verdict, data, tables and files: what the key of the next stage is made of.
+        data: the fields of the stage's data; `data_as` gives the typed instance.
+        shown: what people see, by label.
+        files: SHA-256 of each file by its name in `folder`.
+        format: of the manifest; see `FORMAT`.
     """
 
     owner: str
@@ -55,25 +82,47 @@ class StageOutput:
     folder: Path
     status: str
     reason: str | None
-    facts: Mapping[str, Any]
+    data: Mapping[str, Any]
+    shown: Mapping[str, Any]
     tables: tuple[str, ...]
-    files: tuple[str, ...]
+    files: Mapping[str, str]
     gate: str | None = None
+    inherited: bool = False
     reused: bool = False
+    format: int = FORMAT
 
     @property
     def accepted(self) -> bool:
         return self.status == "accepted"
 
+    @property
+    def shown_folder(self) -> Path:
+        """Where the pictures and reports for people lie."""
+        return self.folder / SHOWN
+
+    def data_as(self, kind: type[T]) -> T:
+        """Return the data as an instance of the stage's dataclass.
+
+        Raises:
+            PlatformError: the output was made by an earlier version of the platform, and has no such data.
+        """
+        try:
+            return TypeAdapter(kind).validate_python(dict(self.data))
+        except ValidationError as error:
+            raise PlatformError(
+                f"{self.stage} of {self.owner} was made by another version of the platform: make it again with "
+                f"`stt run --through {self.stage}`"
+            ) from error
+
     def serves(self, key: str) -> bool:
-        """Whether it was made from exactly this recipe, and every file it names is there."""
+        """Return whether it was made from exactly this recipe, and every file it names is there."""
         return self.key == key and all((self.folder / name).exists() for name in self.files)
 
 
 def stage_key(stage: str, version: str, parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
-    """Hash of all that decides a stage's output: its code version, parameters and the digests of its inputs."""
-    recipe = {"stage": stage, "version": version, "parameters": parameters, "inputs": inputs}
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    """Hash all that decides a stage's output: its code version, parameters and the digests of its inputs."""
+    recipe = {"format": FORMAT, "stage": stage, "version": version, "parameters": parameters, "inputs": inputs}
+    return digest_of(recipe)
 
 
 def stage_folder(home: Path, owner: str, stage: str) -> Path:
@@ -171,23 +220,30 @@ def _make(
     work = temporary_name(final)
     work.mkdir()
     try:
+        (work / SHOWN).mkdir()
         result = make(work)
         for table, rows in result.tables.items():
             store.write_file(table, rows, work / f"{table}.parquet")
         paths = sorted(path for path in work.rglob("*") if path.is_file())
         files = {path.relative_to(work).as_posix(): sha256_of(path) for path in paths}
-        manifest = {
-            "key": key,
+        content = {
             "status": result.status,
-            "reason": result.reason,
             "gate": result.gate,
-            "facts": dict(result.facts),
+            "data": _plain(result.data),
+            "tables": {name: fragment_digest(name, work / f"{name}.parquet") for name in sorted(result.tables)},
+            "files": {name: sha256 for name, sha256 in files.items() if _is_content(name, result.tables)},
+        }
+        manifest = content | {
+            "format": FORMAT,
+            "key": key,
+            # Not of the key: a recipe that makes the same of changed parameters leaves all that follows as it is.
+            "digest": digest_of(content),
+            "reason": result.reason,
+            "shown": _shown(result),
+            "inherited": result.inherited,
             "tables": sorted(result.tables),
             "files": files,
         }
-        # Not the key: a recipe that makes the same of changed parameters leaves all that follows as it is.
-        content = {name: value for name, value in manifest.items() if name != "key"}
-        manifest["digest"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         (work / _MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1), encoding="utf-8")
         for path in (*paths, work / _MANIFEST):
             fsync_file(path)
@@ -201,6 +257,29 @@ def _make(
     return _load(final, owner, stage)
 
 
+def _is_content(name: str, tables: Mapping[str, Any]) -> bool:
+    return not name.startswith(f"{SHOWN}/") and name.removesuffix(".parquet") not in tables
+
+
+def _plain(data: Any) -> dict[str, Any]:
+    return {} if data is None else TypeAdapter(type(data)).dump_python(data, mode="json")
+
+
+def _shown(result: StageResult) -> dict[str, Any]:
+    if result.shown is not None:
+        return dict(result.shown)
+    if result.data is None:
+        return {}
+    plain = _plain(result.data)
+    return {each.name.replace("_", " "): _in_words(plain[each.name]) for each in dataclasses.fields(result.data)}
+
+
+def _in_words(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(value) or "–"
+    return value
+
+
 def _load(folder: Path, owner: str, stage: str, reused: bool = False) -> StageOutput:
     manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
     return StageOutput(
@@ -211,11 +290,15 @@ def _load(folder: Path, owner: str, stage: str, reused: bool = False) -> StageOu
         folder=folder,
         status=manifest["status"],
         reason=manifest["reason"],
-        facts=manifest["facts"],
+        data=manifest.get("data", {}),
+        # Manifests of format 1 hold what was shown as "facts".
+        shown=manifest["shown"] if "shown" in manifest else manifest["facts"],
         tables=tuple(manifest["tables"]),
-        files=tuple(manifest["files"]),
+        files=manifest["files"],
         gate=manifest.get("gate"),
+        inherited=manifest.get("inherited", False),
         reused=reused,
+        format=manifest.get("format", 1),
     )
 
 
@@ -235,6 +318,11 @@ def _publish(store: MetadataStore, output: StageOutput) -> list[str]:
         part = f"{output.owner}.{output.stage}" if TABLES[table].shared else output.owner
         if store.publish_file(table, part, output.folder / f"{table}.parquet"):
             changed.append(f"{table}/{part}")
+        if output.owner == CORPUS and not TABLES[table].shared:
+            # What is made once has one part; homes of before had several of some tables.
+            changed += [
+                f"{table}/{other}" for other in store.parts(table) if other != part and store.remove(other, table)
+            ]
     if output.owner == CORPUS or _OF_A_KIND.fullmatch(output.owner):
         return changed
     # One fragment for all stages of a sermon, so that a question about a thousand sermons opens a thousand files.
@@ -257,6 +345,7 @@ def _verdict(output: StageOutput) -> dict[str, Any]:
         "status": output.status,
         "reason": output.reason,
         "gate": output.gate,
+        "inherited": output.inherited,
         "key": output.key,
         "digest": output.digest,
     }

@@ -16,15 +16,14 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
-from stt_platform.defs.corpus import CORPUS_STAGES
-from stt_platform.defs.cycles import with_cycle
-from stt_platform.defs.feedback.corrections import corrections
+from stt_platform.definitions import defs
 from stt_platform.defs.feedback.label_studio import push_tasks, read_tasks, review_server
 from stt_platform.defs.feedback.loop import new_corrections
-from stt_platform.defs.feedback.review_tasks import review_tasks
 from stt_platform.defs.feedback.sensors import label_studio_answers
-from stt_platform.defs.platform import Platform
 from stt_platform.environments import environment
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.scopes import with_cycle
+from stt_platform.orchestration.stage import stages
 from stt_platform.settings import LabelStudioSettings
 from stt_platform.store.label_studio import TOKEN_VARIABLE, USER, own_server
 from stt_platform.store.metadata import MetadataStore
@@ -57,11 +56,11 @@ class Review:
     def platform(self) -> Platform:
         return Platform(home_folder=str(self.home))
 
-    def materialise(self, asset: dg.AssetsDefinition) -> dict[str, dg.MetadataValue]:
+    def materialise(self, stage: str) -> dict[str, dg.MetadataValue]:
         with_cycle(self.instance, 0)
-        resources = {"platform": self.platform()}
+        asset, resources = defs.get_assets_def(stage), {"platform": self.platform()}
         done = dg.materialize([asset], instance=self.instance, partition_key="0", resources=resources)
-        (made,) = done.asset_materializations_for_node(asset.key.to_user_string())
+        (made,) = done.asset_materializations_for_node(stage)
         return made.metadata
 
     def context(self, cursor: str | None = None) -> dg.SensorEvaluationContext:
@@ -150,7 +149,7 @@ def open_tasks(page: Page, review: Review) -> None:
 
 def test_an_edited_task_comes_back_into_the_store_with_one_tick(review: Review, signed_in: Page) -> None:
     page = signed_in
-    shown = review.materialise(review_tasks)["Label Studio"].value
+    shown = review.materialise("review_tasks")["Label Studio"].value
     assert f"{review.address}/projects/1/data): 0 of 3 answered" in shown
 
     page.goto(f"{review.address}/projects/1/data")
@@ -177,8 +176,8 @@ def test_an_edited_task_comes_back_into_the_store_with_one_tick(review: Review, 
     file = review.home / "corrections" / "label-studio-1.json"
     assert f"new answers are in {file}; 2 of 3 are answered" in review.tick()
     (request,) = new_corrections(review.context()).run_requests
-    assert (request.partition_key, request.asset_selection) == ("0", [corrections.key])
-    review.materialise(corrections)
+    assert (request.partition_key, request.asset_selection) == ("0", [dg.AssetKey("corrections")])
+    review.materialise("corrections")
     told = MetadataStore(review.home).query("select * from corrections order by chunk_id").to_pylist()
     names = ("chunk_id", "text", "proposal", "verdict", "speaker", "reviewer", "status")
     assert [tuple(row[name] for name in names) for row in told] == [
@@ -193,7 +192,7 @@ def test_an_edited_task_comes_back_into_the_store_with_one_tick(review: Review, 
 
 def test_a_second_push_makes_no_duplicate(review: Review) -> None:
     for _ in range(2):
-        review.materialise(review_tasks)
+        review.materialise("review_tasks")
     review.cursor = None
     review.tick()
     assert review.get("/api/projects/1/").json()["task_number"] == len(HEARD)
@@ -245,7 +244,7 @@ def test_another_server_is_sent_the_sound_and_takes_a_personal_token(
     ).json()
     monkeypatch.setenv(TOKEN_VARIABLE, made["token"])
     settings = LabelStudioSettings(url=review.address, project="Elsewhere")
-    tasks = read_tasks(CORPUS_STAGES["review_tasks"].output(review.home, "0").folder / "tasks.json")
+    tasks = read_tasks(stages()["review_tasks"].output(review.home, "0").folder / "tasks.json")
     with review_server(review.home, settings) as server:
         added = [push_tasks(review.home, settings, server, tasks[:n]).added for n in (1, 2, 2)]
         project = server.find_project("Elsewhere")

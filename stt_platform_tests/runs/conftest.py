@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from stt_platform.defs.sermons.partitions import sermon_partitions
+from stt_platform.orchestration.scopes import sermon_partitions
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
 

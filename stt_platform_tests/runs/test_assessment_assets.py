@@ -15,22 +15,24 @@ import pytest
 import soundfile as sf
 
 from stt_platform.definitions import defs
-from stt_platform.defs.corpus import CORPUS_STAGES, corpus_plan, run_corpus_stage
 from stt_platform.defs.evaluation import views
+from stt_platform.defs.evaluation.assets import ReferenceData
 from stt_platform.defs.evaluation.hearing import Heard, Stretch
-from stt_platform.defs.evaluation.references import collect_references
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.recognisers import SpeechSystem
-from stt_platform.defs.sermons.fingerprint import over_all_fingerprint
-from stt_platform.defs.work import Work
 from stt_platform.evaluation.church_english import normalise_church_english
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.running import run_stage
+from stt_platform.orchestration.stage import stages
+from stt_platform.orchestration.work import Work
 from stt_platform.settings import load_settings
 from stt_platform.store.choices import label_policy, training_view
 from stt_platform.store.intake import Registration
 from stt_platform.store.metadata import MetadataStore
 from stt_platform_tests.runs.conftest import run_stages
+from stt_platform_tests.staging import due, make
 
 RATE_HZ = 16_000
+OVER_ALL = ("sermon_split", "references", "assessment_sample", "baseline_wer")
 SYSTEM = "faster-whisper:whisper-tiny.en@0.1.0"
 WORDS = "grace and peace to you from God our Father and the Lord Jesus Christ who gave himself for our sins"
 SPEAKERS = ("Ann Lee", "Ben Cole")
@@ -112,9 +114,8 @@ def church(store: MetadataStore) -> MetadataStore:
 
 def look_at_all(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     """What follows the sermons, but for the funnel."""
-    assets = ("sermon_split", "references", "assessment_sample", "baseline_wer")
     return defs.resolve_job_def("after_sermons").execute_in_process(
-        instance=instance, asset_selection=[dg.AssetKey(name) for name in assets]
+        instance=instance, asset_selection=[dg.AssetKey(name) for name in OVER_ALL]
     )
 
 
@@ -198,13 +199,13 @@ def test_without_transcripts_there_is_no_number_but_what_to_do(
 def test_nothing_changed_is_nothing_to_do(church: MetadataStore, instance: dg.DagsterInstance) -> None:
     look_at_all(instance)
     settings = load_settings()
-    before = over_all_fingerprint(church.home, settings)
+    assert due(church.home, settings, OVER_ALL) == []
     again = look_at_all(instance)
     assert shown(again, "assessment_sample")["was already up to date"]
     assert shown(again, "baseline_wer")["was already up to date"]
-    assert over_all_fingerprint(church.home, settings) == before
-    assert corpus_plan(church.home, settings, ["baseline_wer"]) == []
-    assert corpus_plan(church.home, load_settings(), ["baseline_wer"]) == []
+    assert due(church.home, settings, OVER_ALL) == []
+    assert due(church.home, settings, ["baseline_wer"]) == []
+    assert due(church.home, load_settings(), ["baseline_wer"]) == []
     (church.home / "assessment" / "assessment_sample.csv").unlink()
     look_at_all(instance)
     assert len(listed(church.home / "assessment" / "assessment_sample.csv")) == 30
@@ -218,12 +219,12 @@ def test_what_comes_back_is_scored(church: MetadataStore, instance: dg.DagsterIn
     texts = truth(listed(path))
     silent, unsaid = sample[3], sample[-1]
     texts |= {silent: "[No speech]", unsaid: ""}
-    before = over_all_fingerprint(church.home, load_settings())
+    assert due(church.home, load_settings(), OVER_ALL) == []
     filled = fill(
         path, texts, to=None if where == "in place" else church.home / "references" / "ann.csv", delimiter=";"
     )
     bytes_before = filled.read_bytes()
-    assert over_all_fingerprint(church.home, load_settings()) != before
+    assert due(church.home, load_settings(), OVER_ALL) == ["references", "assessment_sample", "baseline_wer"]
     result = look_at_all(instance)
 
     pairs = {name: (text, heard(int(name[:4], 16), int(name[4:], 16))) for name, text in texts.items()}
@@ -318,7 +319,7 @@ def test_each_row_that_comes_back_is_accepted_or_says_why_not(church: MetadataSt
     (church.home / "sermons" / other / "references").mkdir()
     (church.home / "sermons" / other / "references" / "reference.txt").write_text("All that was said.")
     (church.home / "references" / f"{other}.txt").write_text("All, but later.")
-    found = collect_references(church)
+    found = make(church.home, "references").data_as(ReferenceData)
     rows = church.query('select * from "references" order by source, chunk_id, text').to_pylist()
     accepted = {(row["source"], row["chunk_id"], row["text"]) for row in rows if row["status"] == "accepted"}
     assert accepted == {
@@ -352,7 +353,7 @@ def test_each_row_that_comes_back_is_accepted_or_says_why_not(church: MetadataSt
             "one of the two"
         ),
     }
-    assert (found.files, found.accepted, found.rejected, found.chunks, found.no_speech) == (6, 5, 8, 4, 1)
+    assert found == ReferenceData(files=6, accepted=5, of_chunks=4, of_chunks_without_speech=1, rejected=8, sermons=2)
 
 
 def test_what_cannot_be_scored_says_why_and_counts_nowhere(church: MetadataStore, instance: dg.DagsterInstance) -> None:
@@ -431,13 +432,13 @@ def test_the_band_of_the_whole_interval_chooses_the_policy(
     church.write("references", "ann", [_written(*text) for text in texts])
     platform = Platform()
     for name in ("assessment_sample", "baseline_wer"):
-        output, _ = run_corpus_stage(CORPUS_STAGES[name], platform, print)
+        output, _ = run_stage(stages()[name], platform, print)
     assert label_policy(church.home, "measured").policy == policy
-    assert label_policy(church.home, "measured").why == output.facts["verdict"]
+    assert label_policy(church.home, "measured").why == output.shown["verdict"]
     assert label_policy(church.home, "drop_worst").why.startswith("set by hand")
     church.remove("ann", "references")
     for name in ("assessment_sample", "baseline_wer"):
-        run_corpus_stage(CORPUS_STAGES[name], platform, print)
+        run_stage(stages()[name], platform, print)
     assert label_policy(church.home, "measured").why.startswith("the default")
 
 
@@ -487,8 +488,8 @@ def test_the_view_that_is_heard_better_is_recorded_where_that_is_sure(
             row |= {"status": "rejected", "reason": "music under the speech", "path": None}
     church.write("training_chunks", "church-0", training)
     platform = Platform()
-    run_corpus_stage(CORPUS_STAGES["assessment_sample"], platform, print)
-    output, _ = run_corpus_stage(CORPUS_STAGES["view_comparison"], platform, print)
+    run_stage(stages()["assessment_sample"], platform, print)
+    output, _ = run_stage(stages()["view_comparison"], platform, print)
 
     row = church.query("select * from comparisons where metric = 'wer'").to_pylist()[0]
     assert (row["slice"], row["n"]) == ("view: enhanced", sermons)
@@ -508,11 +509,11 @@ def test_the_view_that_is_heard_better_is_recorded_where_that_is_sure(
     assert check.passed
     if view is None:
         assert not (church.home / "choices" / "training_view.json").exists()
-        assert "it stays at enhanced" in output.facts["verdict"]
+        assert "it stays at enhanced" in output.shown["verdict"]
         return
     assert "points of word error rate" in chosen.why
     # The enhanced one is used as long as there is no comparison.
-    assert ("transcribes anew" in output.facts["verdict"]) == (view == "original")
+    assert ("transcribes anew" in output.shown["verdict"]) == (view == "original")
     monkeypatch.setenv("STT_TRAINING_VIEW", "original" if view == "enhanced" else "enhanced")
     (check,) = views._check_view(platform, output)
     assert not check.passed
@@ -520,14 +521,14 @@ def test_the_view_that_is_heard_better_is_recorded_where_that_is_sure(
     monkeypatch.delenv("STT_TRAINING_VIEW")
     heard_anew = [{**row, "view": view, "text": "other"} for row in church.read("transcripts", "church-0").to_pylist()]
     church.write("transcripts", "church-0", heard_anew)
-    assert corpus_plan(church.home, load_settings(), ["view_comparison"]) == []
+    assert due(church.home, load_settings(), ["view_comparison"]) == []
 
 
 def test_without_transcripts_no_view_is_compared(church: MetadataStore) -> None:
     platform = Platform()
-    run_corpus_stage(CORPUS_STAGES["assessment_sample"], platform, print)
-    output, _ = run_corpus_stage(CORPUS_STAGES["view_comparison"], platform, print)
-    assert output.facts["verdict"].startswith("undecided, nothing could be compared; it stays at enhanced")
+    run_stage(stages()["assessment_sample"], platform, print)
+    output, _ = run_stage(stages()["view_comparison"], platform, print)
+    assert output.shown["verdict"].startswith("undecided, nothing could be compared; it stays at enhanced")
     assert church.query("select * from comparisons").num_rows == church.query("select * from evaluations").num_rows == 0
 
 
@@ -553,7 +554,7 @@ def test_a_recording_is_assessed_by_real_recognition(
     assert "an interval needs 3" in number(store, "wer")["reason"]
     assert label_policy(store.home, "measured").policy == "drop_worst"
 
-    output, _ = run_corpus_stage(CORPUS_STAGES["view_comparison"], Platform(), print)
+    output, _ = run_stage(stages()["view_comparison"], Platform(), print)
     used = training_view(store.home, "measured").view
     rates = {
         r["slice"]: r["value"]
@@ -563,7 +564,7 @@ def test_a_recording_is_assessed_by_real_recognition(
     assert rates[f"view: {used}"] == 0, "what is heard now is not what was transcribed"
     (row,) = store.query("select * from comparisons where metric = 'wer'").to_pylist()
     assert (row["decision"], row["n"]) == ("undecided", 1)
-    assert "6 sermons are needed" in output.facts["verdict"]
+    assert "6 sermons are needed" in output.shown["verdict"]
     with dg.DagsterInstance.ephemeral() as other:
         result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=other, asset_selection=[dg.AssetKey("view_comparison")]

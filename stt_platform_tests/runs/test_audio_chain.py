@@ -10,7 +10,7 @@ import soundfile as sf
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.loudness import integrated_loudness_lufs, true_peak_dbtp
-from stt_platform.defs.sermons.stage import plan
+from stt_platform.orchestration.planning import plan_sermon
 from stt_platform.settings import load_settings
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
@@ -196,10 +196,10 @@ def test_the_same_of_other_settings_leaves_what_follows_as_it_is(
     assert run_stages(instance, sermon).success
     before = current_output(store.home, sermon, "transcript")
     store.home.joinpath("settings.toml").write_text("[gates]\nmin_recording_snr_db = 9\n")
-    assert plan(store.home, load_settings(store.home), sermon)[0] == "sound_classes"
+    assert plan_sermon(store.home, load_settings(store.home), sermon)[0] == "sound_classes"
     assert run_stages(instance, sermon).success
     assert current_output(store.home, sermon, "transcript").key == before.key
-    assert plan(store.home, load_settings(store.home), sermon) == []
+    assert plan_sermon(store.home, load_settings(store.home), sermon) == []
 
 
 def test_captions_count_as_another_opinion(store: MetadataStore, instance: dg.DagsterInstance, tmp_path: Path) -> None:
@@ -208,12 +208,12 @@ def test_captions_count_as_another_opinion(store: MetadataStore, instance: dg.Da
     sf.write(path, np.concatenate([np.zeros(8000), spoken, np.zeros(8000)]), SAMPLE_RATE_HZ, subtype="PCM_16")
     sermon = take_in(store, path)
     assert run_stages(instance, sermon).success
-    assert plan(store.home, load_settings(store.home), sermon) == []
+    assert plan_sermon(store.home, load_settings(store.home), sermon) == []
     captions = tmp_path / "2024-06-09 Lamp.en.vtt"
     captions.write_text(f"WEBVTT\n\n00:00:00.500 --> 00:00:{0.5 + spoken.size / SAMPLE_RATE_HZ:06.3f}\n{TEXTS[0]}\n")
     (entry,) = ingest(store, [captions])
     assert (entry.outcome, entry.sermon) == ("captions", sermon)
-    assert plan(store.home, load_settings(store.home), sermon) == ["captions", "consensus"]
+    assert plan_sermon(store.home, load_settings(store.home), sermon) == ["captions", "consensus"]
     assert run_stages(instance, sermon).success
     opinions = store.query("select system, text from second_opinions order by system").to_pylist()
     assert "captions" in {row["system"] for row in opinions}

@@ -18,12 +18,13 @@ from rich.console import Console
 
 from stt_platform.cli.bundling import make_bundle
 from stt_platform.definitions import defs
-from stt_platform.defs.corpus import CORPUS_STAGES, run_corpus_stage
 from stt_platform.defs.delivery import bundle as bundle_stage
-from stt_platform.defs.platform import Platform
 from stt_platform.delivery.bundle import HubBase, translator_part
 from stt_platform.delivery.merging import merge_translator
 from stt_platform.delivery.verify_bundle import Unfit, check_part, damage, read_manifest
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.running import run_stage
+from stt_platform.orchestration.stage import stages
 from stt_platform.settings import PlatformError, load_settings
 from stt_platform.store.bundles import latest_bundle
 from stt_platform.store.choices import Champion, record_speech_champion, speech_champion
@@ -100,7 +101,7 @@ def part(bundle: Path, folder: str) -> dict:
 
 def make(home: Path) -> Path:
     """Bring the stage up to date in this process; returns the latest bundle."""
-    run_corpus_stage(CORPUS_STAGES[STAGE], Platform(), lambda line: None)
+    run_stage(stages()[STAGE], Platform(), lambda line: None)
     return latest_bundle(home / "bundles")
 
 
@@ -304,7 +305,7 @@ def test_a_spoilt_adapter_is_not_delivered(home: Path) -> None:
 
 def test_without_anything_to_deliver_it_says_what_is_missing(stt_home: Path) -> None:
     with pytest.raises(PlatformError, match="there is nothing to deliver yet"):
-        run_corpus_stage(CORPUS_STAGES[STAGE], Platform(), lambda line: None)
+        run_stage(stages()[STAGE], Platform(), lambda line: None)
     assert not (stt_home / "bundles").exists()
 
 

@@ -54,7 +54,7 @@ def test_what_users_get_wrong_is_one_line_that_helps(stt_home: Path) -> None:
     cases = [
         (["ingest", "nowhere.wav"], "there is no such file"),
         (["run", "--sermon", "2020-01-01--none"], "not here"),
-        (["run", "--through", "nothing"], "choose one of recording, standard_audio"),
+        (["run", "--through", "nothing"], "choose one of recording, captions, standard_audio"),
         (["remove", "../../etc", "--yes"], "there is no sermon"),
         (["query", "drop table sermons"], "only read by sql"),
         (["query", "select * from sermon"], "sermons"),

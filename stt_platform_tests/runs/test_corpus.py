@@ -14,24 +14,25 @@ import pyarrow.parquet as pq
 import pytest
 
 from stt_platform.definitions import defs
-from stt_platform.defs.corpus import corpus_plan, corpus_stages
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.scripture.checks import check_pairs, check_split
 from stt_platform.defs.scripture.folders import own_folder
 from stt_platform.defs.scripture.jobs import new_texts
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.stage import edges_of, stages
 from stt_platform.scripture.books import BOOKS
 from stt_platform.settings import load_settings
 from stt_platform.store.choices import frozen_segments
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import CORPUS, StageOutput, current_output
 from stt_platform.web.sword import fetch_sword
+from stt_platform_tests.staging import due
 from stt_platform_tests.translator_models import tiny_gemma
 
 
-def materialise(*stages: str) -> dg.ExecuteInProcessResult:
+def materialise(*targets: str) -> dg.ExecuteInProcessResult:
     """These assets in one run, or all that the plan names."""
     platform = Platform()
-    names = stages or corpus_plan(platform.home, platform.settings)
+    names = targets or due(platform.home, platform.settings)
     with dg.DagsterInstance.ephemeral() as instance:
         return defs.resolve_job_def("corpus").execute_in_process(
             instance=instance, asset_selection=[dg.AssetKey(name) for name in names]
@@ -181,9 +182,9 @@ def test_nothing_held_out_is_learned_and_the_sides_are_frozen(store: MetadataSto
 def test_running_again_does_nothing_and_a_setting_redoes_what_depends_on_it(
     store: MetadataStore, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert corpus_plan(home, load_settings(home)) == []
+    assert due(home, load_settings(home)) == []
     monkeypatch.setenv("STT_GLOSSARY__MIN_RATE", "0.4")
-    assert corpus_plan(home, load_settings(home)) == ["glossary", "glossary_pairs", "translation_training_set"]
+    assert due(home, load_settings(home)) == ["glossary", "glossary_pairs", "translation_training_set"]
 
 
 def test_a_model_that_is_not_here_holds_nothing_up(
@@ -220,7 +221,7 @@ def test_verses_are_translated_back_and_join_the_training_set(
     """A tiny model with the real loading code: it writes nonsense, and every verse of it is set aside."""
     tiny_gemma(home / "models" / "gemma-3-270m")
     monkeypatch.setenv("STT_BACK_TRANSLATION__VERSES", "5")
-    assert corpus_plan(home, load_settings(home), ["translation_training_set"]) == [
+    assert due(home, load_settings(home), ["translation_training_set"]) == [
         "back_translations",
         "translation_training_set",
     ]
@@ -231,7 +232,7 @@ def test_verses_are_translated_back_and_join_the_training_set(
     assert len(rows) == 5
     assert {row["split"] for row in rows} == {"train"}
     assert all(row["status"] == "quarantined" and row["reason"] for row in rows)
-    assert corpus_plan(home, load_settings(home), ["translation_training_set"]) == []
+    assert due(home, load_settings(home), ["translation_training_set"]) == []
     shutil.rmtree(home / "models")
 
 
@@ -293,6 +294,6 @@ def test_without_a_spanish_text_the_error_says_what_adds_one(stt_home: Path, mon
 
 def test_the_stages_are_listed_after_what_they_need() -> None:
     seen: set[str] = set()
-    for stage in corpus_stages():
-        assert {*stage.upstream, *stage.optional} <= seen
-        seen.add(stage.name)
+    for name in stages():
+        assert {*edges_of(name)} <= seen
+        seen.add(name)

@@ -11,15 +11,16 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from stt_platform.defs.corpus import corpus_plan
-from stt_platform.defs.cycles import with_cycle
+from stt_platform.definitions import defs
 from stt_platform.defs.evaluation.church_test import church_test_file
 from stt_platform.defs.feedback.corrections import corrections
 from stt_platform.defs.feedback.cycle_facts import loop_convergence, read_cycle
 from stt_platform.defs.feedback.cycle_report import cycle_report
 from stt_platform.defs.feedback.flagged import check_list, flagged_segments
-from stt_platform.defs.platform import Platform
 from stt_platform.evaluation.church_test import ChurchTest
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.scopes import with_cycle
+from stt_platform.orchestration.stage import Stage
 from stt_platform.settings import load_settings
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.reports import report_cards, report_page
@@ -33,6 +34,7 @@ from stt_platform_tests.feedback_home import (
     measure_cycle,
     sermon_keys,
 )
+from stt_platform_tests.staging import due
 
 FIRST, *_ = sermon_keys()
 TEACHING = [sermon for sermon, split in sermon_keys().items() if split == "train"]
@@ -71,14 +73,15 @@ def home(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copy
 
 
-def make(asset: dg.AssetsDefinition, cycle: int) -> dg.ExecuteInProcessResult:
+def make(stage: Stage, cycle: int) -> dg.ExecuteInProcessResult:
     with dg.DagsterInstance.ephemeral() as instance:
-        key = with_cycle(instance, cycle)
-        return dg.materialize([asset], instance=instance, partition_key=key, resources={"platform": Platform()})
+        return defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance, partition_key=with_cycle(instance, cycle), asset_selection=[dg.AssetKey(stage.name)]
+        )
 
 
-def seen(asset: dg.AssetsDefinition, cycle: int) -> dict:
-    (event,) = make(asset, cycle).asset_materializations_for_node(asset.key.to_user_string())
+def seen(stage: Stage, cycle: int) -> dict:
+    (event,) = make(stage, cycle).asset_materializations_for_node(stage.name)
     return {name: value.value for name, value in event.metadata.items()}
 
 
@@ -159,6 +162,25 @@ def test_what_must_not_be_asked_about_is_marked_with_its_reason(made: Path) -> N
         split = sermon_keys()[sermon]
         assert reasons[f"{sermon}-00"] == f"{sermon} is a {split} sermon: only train sermons teach"
     assert len(rows_of(made, 0)) == len(sermon_keys()) * 20 + 4
+    gates = {row["chunk_id"] or row["place"]: row["gate"] for row in rows_of(made, 0)}
+    assert [gates[f"{FIRST}-{number:02}"] for number in (1, 2, 3)] == ["text", "noise", "language"]
+    assert {gates[f"{sermon}-00"] for sermon in EXAMINING} == {"dev_sermon", "test_sermon", "final_sermon"}
+    assert {row["gate"] for row in rows_of(made, 0, "left")} == {"worth_less"}
+    assert {row["gate"] for row in rows_of(made, 0, "flagged")} == {None}
+    assert gates["sunday.jsonl, line 5"] == "no_recording"
+
+
+def test_a_chunk_whose_sound_is_not_there_is_left_out(home: Path) -> None:
+    store = MetadataStore(home)
+    rows = store.read("training_chunks", TEACHING[1]).to_pylist()
+    unseen, gone = f"{TEACHING[1]}-04", f"{TEACHING[1]}-05"
+    rows = [row for row in rows if (row["chunk_id"], row["view"]) != (unseen, "enhanced")]
+    next(row for row in rows if (row["chunk_id"], row["view"]) == (gone, "enhanced"))["path"] = "nowhere.wav"
+    store.write("training_chunks", TEACHING[1], rows)
+    make(flagged_segments, 1)
+    found = {row["chunk_id"]: (row["gate"], row["reason"]) for row in rows_of(home, 1, "excluded")}
+    assert found[unseen] == ("no_view", "it has no sound in the view enhanced")
+    assert found[gone] == ("gone", "its sound is gone: run the stage training_chunks of its sermon again")
 
 
 def test_what_the_live_machine_doubted_is_asked_about_and_what_cannot_be_reviewed_is_marked(made: Path) -> None:
@@ -185,7 +207,7 @@ def test_the_list_of_a_cycle_stays_while_it_is_answered(home: Path) -> None:
     rows = MetadataStore(home).read("transcripts", FIRST).to_pylist()
     rows[5]["text"] = "something else"
     MetadataStore(home).write("transcripts", FIRST, rows)
-    assert corpus_plan(home, load_settings(home), ["flagged_segments"], part="0") == ["flagged_segments"]
+    assert due(home, load_settings(home), ["flagged_segments"], part="0") == ["flagged_segments"]
 
 
 def test_the_lists_for_reviewers_hold_the_proposals_and_the_sound(made: Path) -> None:
@@ -364,9 +386,13 @@ def test_a_cycle_that_is_not_finished_says_so(home: Path) -> None:
     assert shown["reason"] == "nothing was trained in this cycle yet"
     assert shown["converged"] is False
     assert f"{len(rows_of(home, 1, 'flagged'))} segments of the list wait" in report_page(home, "cycle-1").read_text()
-    assert corpus_plan(home, load_settings(home), ["cycle_report"], part="1") == []
+    # What was answered so far is read first, where nobody has yet.
+    assert due(home, load_settings(home), ["cycle_report"], part="1") == ["corrections", "cycle_report"]
+    make(corrections, 1)
+    assert seen(cycle_report, 1)["reason"] == "nothing was trained in this cycle yet"
+    assert due(home, load_settings(home), ["cycle_report"], part="1") == []
     adapter_of(home, 1)
-    assert corpus_plan(home, load_settings(home), ["cycle_report"], part="1") == ["cycle_report"]
+    assert due(home, load_settings(home), ["cycle_report"], part="1") == ["cycle_report"]
     assert seen(cycle_report, 1)["reason"].endswith("run speech_decision")
 
 

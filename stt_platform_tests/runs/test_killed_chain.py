@@ -7,7 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from stt_platform.defs.sermons.stage import SERMON_STAGES
+import stt_platform.definitions  # noqa: F401
+from stt_platform.orchestration.scopes import SERMON
+from stt_platform.orchestration.stage import stages_of
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import current_output, stage_folder
@@ -15,10 +17,13 @@ from stt_platform.store.stages import current_output, stage_folder
 RUN = """
 import sys
 from pathlib import Path
-from stt_platform.defs.platform import Platform
-from stt_platform.defs.sermons.stage import SERMON_STAGES, run_stage
-for stage in SERMON_STAGES.values():
-    run_stage(stage, Platform(home_folder=sys.argv[1]), sys.argv[2], print)
+import stt_platform.definitions
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.running import run_stage
+from stt_platform.orchestration.scopes import SERMON
+from stt_platform.orchestration.stage import stages, stages_of
+for stage in [stages()[name] for name in stages_of(SERMON)]:
+    run_stage(stage, Platform(home_folder=sys.argv[1]), print, sys.argv[2])
 """
 SLOW = ("recording", "standard_audio", "sound_classes", "enhanced_audio", "training_chunks", "transcript", "consensus")
 
@@ -34,7 +39,7 @@ def is_at_work(home: Path, sermon: str, stage: str) -> bool:
 def files(home: Path, sermon: str) -> dict[str, bytes]:
     """Every file of every finished output, by its place."""
     found = {}
-    for stage in SERMON_STAGES:
+    for stage in stages_of(SERMON):
         folder = current_output(home, sermon, stage).folder
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         found |= {f"{stage}/{path.relative_to(folder)}": path.read_bytes() for path in paths}
@@ -58,7 +63,7 @@ def test_killed_at_every_stage(tmp_path: Path, talk: Path) -> None:
         process.wait()
         for stage, made_at in done.items():
             assert current_output(killed, sermon, stage).folder.stat().st_mtime_ns == made_at, f"{stage} was redone"
-        finished = {stage: current_output(killed, sermon, stage) for stage in SERMON_STAGES}
+        finished = {stage: current_output(killed, sermon, stage) for stage in stages_of(SERMON)}
         done = {stage: output.folder.stat().st_mtime_ns for stage, output in finished.items() if output}
         assert victim not in done, f"{victim} was to be killed before its end"
     assert start(killed, sermon).wait() == 0

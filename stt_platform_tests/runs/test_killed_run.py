@@ -12,9 +12,12 @@ import psutil
 import pytest
 import soundfile as sf
 
+import stt_platform.definitions  # noqa: F401
 from stt_platform.batch import request_backfill
-from stt_platform.defs.sermons.stage import SERMON_STAGES, plan
 from stt_platform.instance import open_instance, start_daemon, stop_process
+from stt_platform.orchestration.planning import plan_sermon
+from stt_platform.orchestration.scopes import SERMON
+from stt_platform.orchestration.stage import stages_of
 from stt_platform.settings import load_settings
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
@@ -64,7 +67,7 @@ def test_killed_worker_and_power_loss(stt_home: Path, long_talk: Path, tmp_path:
     store = MetadataStore(stt_home)
     (entry,) = ingest(store, [long_talk])
     sermon = entry.sermon
-    stages = plan(stt_home, load_settings(), sermon)
+    stages = plan_sermon(stt_home, load_settings(), sermon)
     with open_instance(stt_home) as instance:
         request_backfill(instance, {sermon: stages}, "test")
         daemon = start_daemon(stt_home, instance)
@@ -98,7 +101,7 @@ def test_killed_worker_and_power_loss(stt_home: Path, long_talk: Path, tmp_path:
                 lambda: instance.get_run_by_id(retry.run_id).status == dg.DagsterRunStatus.FAILURE,
                 NOTICED_WITHIN_S,
             )
-            wait_for("the end", lambda: not plan(stt_home, load_settings(), sermon), 360)
+            wait_for("the end", lambda: not plan_sermon(stt_home, load_settings(), sermon), 360)
         finally:
             stop_process(daemon)
     undisturbed_is_the_same(store, sermon, long_talk, tmp_path / "other")
@@ -119,7 +122,7 @@ def undisturbed_is_the_same(store: MetadataStore, sermon: str, recording: Path, 
     assert [entry.sermon for entry in ingested] == [sermon]
     with dg.DagsterInstance.ephemeral() as instance:
         run_stages(instance, sermon)
-    for stage in SERMON_STAGES:
+    for stage in stages_of(SERMON):
         here, there = (current_output(home, sermon, stage) for home in (store.home, other))
         assert here.files == there.files
         for name in here.files:

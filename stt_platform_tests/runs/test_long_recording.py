@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from stt_platform.defs.sermons.stage import SERMON_STAGES
+import stt_platform.definitions  # noqa: F401
+from stt_platform.orchestration.scopes import SERMON
+from stt_platform.orchestration.stage import stages_of
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
 from stt_platform_tests import services
@@ -20,15 +22,17 @@ MOST_BYTES = 2e9
 RUN = """
 import json, re, sys, time
 from pathlib import Path
-from stt_platform.defs.platform import Platform
-from stt_platform.defs.sermons.stage import SERMON_STAGES, run_stage
+import stt_platform.definitions
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.running import run_stage
+from stt_platform.orchestration.stage import stages
 began = time.monotonic()
-run_stage(SERMON_STAGES[sys.argv[3]], Platform(home_folder=sys.argv[1]), sys.argv[2], lambda line: None)
+run_stage(stages()[sys.argv[3]], Platform(home_folder=sys.argv[1]), lambda line: None, sys.argv[2])
 # Not getrusage: it counts what the process that this one was forked from held.
 peak_kb = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 print(json.dumps([peak_kb * 1024, time.monotonic() - began]))
 """
-STAGES = [stage for stage in SERMON_STAGES if stage not in ("captions", "transcript", "consensus")]
+STAGES = [stage for stage in stages_of(SERMON) if stage not in ("captions", "transcript", "consensus")]
 
 
 @pytest.mark.prove

@@ -6,7 +6,9 @@ from pathlib import Path
 import dagster as dg
 import soundfile as sf
 
-from stt_platform.defs.sermons.stage import SERMON_STAGES, plan
+from stt_platform.orchestration.planning import plan_sermon
+from stt_platform.orchestration.scopes import SERMON
+from stt_platform.orchestration.stage import stages_of
 from stt_platform.settings import load_settings
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
@@ -45,7 +47,7 @@ def test_every_asset_shows_a_picture_numbers_and_rows(
     store: MetadataStore, ingested: str, instance: dg.DagsterInstance
 ) -> None:
     result = run_stages(instance, ingested)
-    for stage in SERMON_STAGES:
+    for stage in stages_of(SERMON):
         (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(stage)]
         metadata = event.materialization.metadata
         assert metadata["status"].value == "accepted"
@@ -59,16 +61,16 @@ def test_done_again_is_the_same_and_does_nothing(
     store: MetadataStore, ingested: str, instance: dg.DagsterInstance
 ) -> None:
     run_stages(instance, ingested)
-    before = {stage: current_output(store.home, ingested, stage) for stage in SERMON_STAGES}
-    assert plan(store.home, load_settings(), ingested) == []
+    before = {stage: current_output(store.home, ingested, stage) for stage in stages_of(SERMON)}
+    assert plan_sermon(store.home, load_settings(), ingested) == []
     again = run_stages(instance, ingested)
     for event in again.get_asset_materialization_events():
         assert event.materialization.metadata["was already up to date"].value is True
     shutil.rmtree(before["standard_audio"].folder)
     elsewhere = {"recording", "captions"}
-    assert set(plan(store.home, load_settings(), ingested)) == set(SERMON_STAGES) - elsewhere
+    assert set(plan_sermon(store.home, load_settings(), ingested)) == set(stages_of(SERMON)) - elsewhere
     run_stages(instance, ingested)
-    after = {stage: current_output(store.home, ingested, stage) for stage in SERMON_STAGES}
+    after = {stage: current_output(store.home, ingested, stage) for stage in stages_of(SERMON)}
     assert {stage: output.digest for stage, output in after.items()} == {
         stage: output.digest for stage, output in before.items()
     }
@@ -79,7 +81,7 @@ def test_a_parameter_redoes_what_depends_on_it(
 ) -> None:
     run_stages(instance, ingested)
     (store.home / "settings.toml").write_text("[chunking]\nmax_s = 8\ntarget_s = 5\n")
-    assert plan(store.home, load_settings(), ingested) == [
+    assert plan_sermon(store.home, load_settings(), ingested) == [
         "speech_chunks",
         "training_chunks",
         "transcript",
@@ -92,7 +94,7 @@ def test_a_parameter_redoes_what_depends_on_it(
     longest = store.query("select max(end_sample - start_sample) as n from chunks where status = 'accepted'")
     assert longest.to_pylist()[0]["n"] <= 8 * 16_000
     (store.home / "settings.toml").write_text("[transcription]\nbeam_size = 1\n[chunking]\nmax_s = 8\ntarget_s = 5\n")
-    assert plan(store.home, load_settings(), ingested) == ["transcript", "consensus"]
+    assert plan_sermon(store.home, load_settings(), ingested) == ["transcript", "consensus"]
 
 
 def test_a_changed_file_is_a_new_version(
@@ -104,7 +106,7 @@ def test_a_changed_file_is_a_new_version(
     sf.write(path, samples[: 12 * rate_hz], rate_hz)
     (entry,) = ingest(store, [path])
     assert (entry.outcome, entry.sermon) == ("new version", ingested)
-    assert plan(store.home, load_settings(), ingested) == list(SERMON_STAGES)
+    assert plan_sermon(store.home, load_settings(), ingested) == stages_of(SERMON)
     run_stages(instance, ingested)
     (sermon,) = store.query("select duration_s from sermons").to_pylist()
     assert abs(sermon["duration_s"] - 12) < 0.01

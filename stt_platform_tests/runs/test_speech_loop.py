@@ -16,12 +16,12 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 
 from stt_platform.definitions import defs
 from stt_platform.defs.adapters.speech_set import MANIFEST, METADATA
-from stt_platform.defs.cycles import with_cycle
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.recognisers import transcriber
-from stt_platform.defs.sermons.stage import plan
 from stt_platform.demo.general_talk import make_talk
 from stt_platform.demo.reviewer import REVIEWER
+from stt_platform.orchestration.planning import plan_sermon
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.scopes import with_cycle
 from stt_platform.settings import PlatformError, load_settings
 from stt_platform.store.adapters import made_by
 from stt_platform.store.choices import Champion, record_speech_champion, speech_champion
@@ -281,12 +281,12 @@ def test_the_champion_transcribes_new_sermons_and_old_ones_when_asked(loop: Loop
     assert run_stages(loop.instance, entry.sermon).success
     by_base = current_output(home, entry.sermon, "transcript")
     record_speech_champion(home, champion)
-    assert plan(home, load_settings(home), entry.sermon) == []
+    assert plan_sermon(home, load_settings(home), entry.sermon) == []
     assert run_stages(loop.instance, entry.sermon).success
     by_adapter = current_output(home, entry.sermon, "transcript")
-    assert by_base.facts["system"] == "faster-whisper:whisper-tiny.en@0.1.0"
-    assert by_adapter.facts["system"] == f"faster-whisper:whisper-tiny.en@0.1.0+{champion.adapter_id[:12]}"
-    assert plan(home, load_settings(home), entry.sermon) == []
+    assert by_base.shown["system"] == "faster-whisper:whisper-tiny.en@0.1.0"
+    assert by_adapter.shown["system"] == f"faster-whisper:whisper-tiny.en@0.1.0+{champion.adapter_id[:12]}"
+    assert plan_sermon(home, load_settings(home), entry.sermon) == []
     weights = made_by(home, "whisper_adapter", "0").serving / "model.bin"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -304,7 +304,7 @@ def test_a_sermon_that_was_refused_is_not_done_again_for_a_new_champion(loop: Lo
     assert run_stages(loop.instance, entry.sermon).success
     assert current_output(home, entry.sermon, "transcript").status == "rejected"
     record_speech_champion(home, champion)
-    assert plan(home, load_settings(home), entry.sermon) == []
+    assert plan_sermon(home, load_settings(home), entry.sermon) == []
 
 
 def test_a_champion_of_another_base_does_not_transcribe(loop: Loop) -> None:

@@ -13,9 +13,8 @@ import dagster as dg
 import pytest
 from rich.console import Console
 
-from stt_platform.cli.corpus import run_corpus
+from stt_platform.cli.running import run_due
 from stt_platform.definitions import defs
-from stt_platform.defs.corpus import corpus_plan
 from stt_platform.defs.evaluation import translation, translation_results, translators
 from stt_platform.settings import load_settings
 from stt_platform.store.adapters import Adapter, made_by
@@ -23,6 +22,7 @@ from stt_platform.store.choices import freeze_segments
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.reports import report_cards, report_page
 from stt_platform.store.stages import StageResult
+from stt_platform_tests.staging import due
 from stt_platform_tests.translation_home import (
     BASE,
     MARIAN,
@@ -276,12 +276,12 @@ def test_terms_are_counted_in_every_mode_for_those_that_take_hints(
 def test_running_again_does_nothing_and_a_new_question_translates_nothing_again(
     home: Path, store: MetadataStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert corpus_plan(home, load_settings(home), ["translation_evaluation"]) == []
+    assert due(home, load_settings(home), ["translation_evaluation"]) == []
     assert metadata(materialise("translation_evaluation"), "translation_evaluation")["was already up to date"] is True
     monkeypatch.setenv("STT_EVALUATION__CONFIDENCE", "0.9")
     monkeypatch.setenv("STT_EVALUATION__PROBES", "0")
     monkeypatch.setenv("STT_EVALUATION__GENERAL_FOLDER", str(home / "none"))
-    assert corpus_plan(home, load_settings(home), ["translation_evaluation"]) == list(BOTH)
+    assert due(home, load_settings(home), ["translation_evaluation"]) == list(BOTH)
 
     # A model that answered nothing is asked again.
     empty = store.query(
@@ -342,11 +342,10 @@ def test_a_test_verse_that_moves_into_training_makes_the_check_fail(small: Path)
 
 
 def test_models_that_are_missing_are_lines_and_no_failure(small: Path) -> None:
-    instance = dg.DagsterInstance.ephemeral()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STT_EVALUATION__MODEL", "translategemma-4b")
         console = Console(record=True, width=400, file=StringIO())
-        code = run_corpus(small, load_settings(small), instance, console, through=["translation_evaluation"])
+        code = run_due(small, load_settings(small), console, through=["translation_evaluation"])
         told = console.export_text()
     assert code == 0
     assert "no translator could be measured" in told

@@ -16,9 +16,9 @@ from dagster._core.utils import make_new_backfill_id
 
 from stt_platform.cli.main import main
 from stt_platform.definitions import defs
-from stt_platform.defs.adapters.translators import APPROACHES
 from stt_platform.defs.evaluation.translators import find_systems
 from stt_platform.instance import open_instance, start_daemon, stop_process
+from stt_platform.orchestration.scopes import TRANSLATOR
 from stt_platform.settings import load_settings
 from stt_platform.store.adapters import made_by
 from stt_platform.store.scripture import read_pairs
@@ -105,7 +105,7 @@ def test_the_adapter_is_whole_and_shows_how_it_learned(unbroken: tuple[Path, dg.
     assert "optimizer states" in {row.data["what"] for row in shown["memory plan"].records}
     assert shown["steps"].value == 8
     before_and_after = json.loads(
-        (current_output(home, "translator-a", STAGE).folder / "examples.json").read_text(encoding="utf-8")
+        (current_output(home, "translator-a", STAGE).shown_folder / "examples.json").read_text(encoding="utf-8")
     )
     assert all(row.keys() == {"English", "reference", "before", "after"} for row in before_and_after)
     assert made_by(home, STAGE, "B") is None
@@ -130,7 +130,7 @@ def test_cancelled_in_the_ui_it_ends_as_cancelled_and_goes_on_to_the_same_adapte
     with open_instance(home) as instance:
         subset = AssetGraphSubset(
             partitions_subsets_by_asset_key={
-                dg.AssetKey(STAGE): APPROACHES.definition.subset_with_partition_keys(["A"])
+                dg.AssetKey(STAGE): TRANSLATOR.partitions.subset_with_partition_keys(["A"])
             }
         )
         instance.add_backfill(

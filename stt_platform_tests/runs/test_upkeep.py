@@ -7,15 +7,13 @@ import dagster as dg
 import pytest
 
 from stt_platform.definitions import defs
-from stt_platform.defs.cycles import cycle_partitions
-from stt_platform.defs.feedback.corrections import corrections
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.sermons.jobs import sermon_stages
-from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.upkeep import jobs, summary
 from stt_platform.defs.upkeep.failed import LeftFailed, left_failed
 from stt_platform.defs.upkeep.reconciling import tell_instance
 from stt_platform.defs.upkeep.state import PlatformState, SermonState, read_state
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.scopes import cycle_partitions, sermon_partitions
 from stt_platform.settings import PlatformError, UpkeepSettings
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
@@ -42,7 +40,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception) -> None:
 
 def run_failing_sermon(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        fail(patch, "stt_platform.defs.sermons.stage.build_timed", OSError("no sound\nof it"))
+        fail(patch, "stt_platform.orchestration.assets.run_stage", OSError("no sound\nof it"))
         job = defs.resolve_job_def(sermon_stages.name)
         done = job.execute_in_process(instance=instance, partition_key=SERMON, raise_on_error=False, run_config=QUIET)
         assert not done.success
@@ -86,23 +84,23 @@ def test_it_leaves_the_list_when_it_is_made(
     run_failing_sermon(instance, monkeypatch)
     made = build_stage(store, SERMON, "recording", "0" * 64, lambda folder: StageResult())
     with monkeypatch.context() as patch:
-        patch.setattr("stt_platform.defs.sermons.stage.build_timed", lambda *_, **__: (made, {}))
+        patch.setattr("stt_platform.orchestration.assets.run_stage", lambda *_, **__: (made, {}))
         job = defs.resolve_job_def(sermon_stages.name)
         job.execute_in_process(
             instance=instance, partition_key=SERMON, asset_selection=[dg.AssetKey("recording")], run_config=QUIET
         )
     # What was to follow it in the failed run is what is left.
-    assert [each.asset for each in left_failed(instance)] == ["standard_audio"]
+    assert [each.asset for each in left_failed(instance)] == ["captions"]
 
 
 def test_a_failed_cycle_and_a_failed_asset_are_listed(
     stt_home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance.add_dynamic_partitions(cycle_partitions.name, ["3"])
-    fail(monkeypatch, "stt_platform.defs.corpus.run_corpus_stage", PlatformError("no room: make some"))
+    fail(monkeypatch, "stt_platform.orchestration.assets.run_stage", PlatformError("no room: make some"))
     platform = {"platform": Platform(home_folder=str(stt_home))}
+    corrections, glossary = (defs.get_assets_def(name) for name in ("corrections", "glossary"))
     dg.materialize([corrections], partition_key="3", instance=instance, resources=platform, raise_on_error=False)
-    glossary = defs.get_assets_def("glossary")
     dg.materialize([glossary], instance=instance, resources=platform, raise_on_error=False)
     found = {each.asset: each for each in left_failed(instance)}
     assert found["corrections"].remedy == "stt run --through corrections --cycle 3"

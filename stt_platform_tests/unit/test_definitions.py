@@ -4,8 +4,8 @@ import dagster as dg
 from syrupy.assertion import SnapshotAssertion
 
 from stt_platform.definitions import defs
-from stt_platform.defs.sermons.stage import SERMON_STAGES
-from stt_platform.store.schemas import SERMON_STAGES_IN_ORDER
+from stt_platform.orchestration.scopes import SERMON
+from stt_platform.orchestration.stage import edges_of, stages, stages_of
 
 
 def test_definitions_are_loadable() -> None:
@@ -30,8 +30,13 @@ def test_what_users_see(snapshot: SnapshotAssertion) -> None:
     assert sorted(job.name for job in defs.jobs or []) == snapshot
 
 
-def test_the_store_knows_the_order_of_the_stages() -> None:
-    assert tuple(SERMON_STAGES) == SERMON_STAGES_IN_ORDER
+def test_every_stage_comes_after_those_that_it_needs() -> None:
+    in_order = list(stages())
+    for stage in in_order:
+        assert all(in_order.index(before) < in_order.index(stage) for before in edges_of(stage)), stage
+    of_sermon = stages_of(SERMON)
+    # Whoever asks whether a sermon is through looks at these two.
+    assert (of_sermon[0], of_sermon[-1]) == ("recording", "consensus")
 
 
 def test_sensors_are_on_by_default_and_say_what_they_do() -> None:

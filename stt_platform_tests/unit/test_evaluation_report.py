@@ -8,7 +8,14 @@ from typing import get_args
 import pytest
 
 from stt_platform.evaluation.intervals import Counts, Interval, corpus_rate
-from stt_platform.evaluation.paired import Comparison, NonInferiority, non_inferior, paired_rates
+from stt_platform.evaluation.paired import (
+    FEWEST_SERMONS,
+    Comparison,
+    NonInferiority,
+    PairedTest,
+    non_inferior,
+    paired_rates,
+)
 from stt_platform.evaluation.report import (
     LEVELS,
     Curve,
@@ -48,8 +55,13 @@ def compared(
     missing: str = "",
     lower_is_better: bool = True,
     method: str = "sign-flip permutation over 12 sermons, all flips",
+    test: PairedTest = "sign-flip",
 ) -> Comparison:
-    return Comparison(0.2, 0.179, difference, low, high, p_value, n, method, better, "", missing, lower_is_better)
+    return Comparison(
+        *(0.2, 0.179, difference, low, high, p_value, n, method, better, "", missing, lower_is_better),
+        fewest=FEWEST_SERMONS,
+        test=test,
+    )
 
 
 def rate(value: float | None = 0.2, low: float | None = 0.17, high: float | None = 0.24, reason: str = "") -> Interval:
@@ -172,7 +184,7 @@ class Parsed(HTMLParser):
             "(−20.0 to +16.0), 3 sermons. And whether it is worse on the general set (LibriSpeech) is undecided.",
         ),
         (
-            report(compared(), test_set_problem="sermon 'a' of it was trained on"),
+            report(compared(), test_set_touched=True, test_set_problem="sermon 'a' of it was trained on"),
             "invalid",
             "Not valid on the church test: sermon 'a' of it was trained on.",
         ),
@@ -238,7 +250,7 @@ def test_no_two_levels_look_alike_without_their_colours() -> None:
             report(subject=ALONE, measures=(Measure("WER", "%", rate(0.2, None, None, "too few")),)),
             "WER 20.0 % no interval",
         ),
-        (report(compared(), test_set_problem="it was trained on"), None),
+        (report(compared(), test_set_touched=True, test_set_problem="it was trained on"), None),
         (report(), None),
     ],
 )
@@ -278,7 +290,14 @@ def test_the_style_of_a_page_is_known_by_its_hash() -> None:
 
 def test_a_score_where_higher_is_better() -> None:
     found = compared(
-        1.3, 0.4, 2.2, 0.01, n=200, lower_is_better=False, method="paired bootstrap and approximate randomisation"
+        1.3,
+        0.4,
+        2.2,
+        0.01,
+        n=200,
+        lower_is_better=False,
+        method="paired bootstrap and approximate randomisation",
+        test="randomisation",
     )
     measure = Measure("chrF++", "", rate(50.0), rate(51.3), found, "segments", lower_is_better=False)
     said = verdict(report(measures=(measure,))).words
@@ -413,6 +432,7 @@ def full() -> Report:
         n=412,
         lower_is_better=False,
         method="paired bootstrap (1,000 resamples) and randomisation",
+        test="randomisation",
     )
     plain = Interval(51.2, None, None, 412, "sacrebleu", 0.95, "only the difference has one")
     return Report(
@@ -561,7 +581,7 @@ def test_hostile_texts_stay_texts() -> None:
 
     def measure(item: Measure) -> Measure:
         base = replace(item.base, reason=HOSTILE, method=HOSTILE) if item.base else None
-        found = replace(item.comparison, method=HOSTILE, missing=HOSTILE) if item.comparison else None
+        found = replace(item.comparison, method=HOSTILE, missing=HOSTILE, fewest=10**9) if item.comparison else None
         return replace(item, name=HOSTILE, base=base, comparison=found, clusters=HOSTILE, explanation=HOSTILE)
 
     made = replace(
@@ -580,7 +600,8 @@ def test_hostile_texts_stay_texts() -> None:
         signatures=((HOSTILE, HOSTILE),),
         language=HOSTILE,
     )
-    for each in (made, replace(made, test_set_problem=HOSTILE), replace(made, subject=replace(subject, adapter=""))):
+    touched = replace(made, test_set_touched=True, test_set_problem=HOSTILE)
+    for each in (made, touched, replace(made, subject=replace(subject, adapter=""))):
         page = render_report(each)
         page.encode("utf-8")
         parsed = Parsed(page)
@@ -611,3 +632,9 @@ def test_a_base_model_by_itself_has_one_column_of_values() -> None:
 
 def test_the_page_is_the_same_each_time() -> None:
     assert render_report(full()) == render_report(full())
+
+
+@pytest.mark.parametrize("given", [{"test_set_touched": True}, {"test_set_problem": "it was trained on"}])
+def test_a_test_set_that_was_touched_is_said_and_marked(given: dict) -> None:
+    with pytest.raises(ValueError, match="give both or neither"):
+        report(compared(), **given)

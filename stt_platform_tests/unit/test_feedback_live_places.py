@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from stt_platform.feedback.live import REJECTED, LiveSegment
-from stt_platform.feedback.live_places import LiveHearing, PlacedChunk, place_segments
+from stt_platform.feedback.live_places import LiveHearing, NoPlace, PlacedChunk, place_segments
 
 CHUNKS = [
     PlacedChunk("b", "lamp", 10.0, 20.0),
@@ -43,32 +43,46 @@ def test_a_segment_belongs_to_the_chunk_that_holds_most_of_it(span: tuple[float,
 
 
 @pytest.mark.parametrize(
-    ("found", "sermon", "reason"),
+    ("found", "sermon", "gate", "reason"),
     [
-        (segment(20.5, 22.0), "lamp", "there is no chunk with speech at 20.5 to 22.0 s of lamp"),
-        (segment(19.5, 22.0), "lamp", "there is no chunk that holds half of it at 19.5 to 22.0 s of lamp"),
-        (segment(1.0, 30.0), "lamp", "there is no chunk that holds half of it at 1.0 to 30.0 s of lamp"),
+        (segment(20.5, 22.0), "lamp", NoPlace.NO_CHUNK, "there is no chunk with speech at 20.5 to 22.0 s of lamp"),
+        (
+            segment(19.5, 22.0),
+            "lamp",
+            NoPlace.CUT_OTHERWISE,
+            "there is no chunk that holds half of it at 19.5 to 22.0 s of lamp",
+        ),
+        (
+            segment(1.0, 30.0),
+            "lamp",
+            NoPlace.CUT_OTHERWISE,
+            "there is no chunk that holds half of it at 1.0 to 30.0 s of lamp",
+        ),
         (
             segment(1.0, 2.0, recording="Easter"),
             "",
+            NoPlace.NO_RECORDING,
             "there is no recording “Easter” here; put it into STT_HOME/inbox, and its segments can be reviewed",
         ),
         (
             segment(1.0, 2.0, recording="Sunday"),
             "",
+            NoPlace.MANY_RECORDINGS,
             "2 recordings are called “Sunday” (lamp, vine); write the sermon's key into audio",
         ),
         (
             replace(segment(0.0, 0.0), status=REJECTED, reason="live.jsonl, line 4: broken JSON"),
             "",
+            NoPlace.UNREADABLE,
             "live.jsonl, line 4: broken JSON",
         ),
     ],
 )
-def test_what_belongs_to_no_chunk_is_marked(found: LiveSegment, sermon: str, reason: str) -> None:
+def test_what_belongs_to_no_chunk_is_marked(found: LiveSegment, sermon: str, gate: NoPlace, reason: str) -> None:
     heard, (unplaced,) = place_segments([found], RECORDINGS, CHUNKS)
     assert heard == {}
-    assert (unplaced.segment, unplaced.sermon, unplaced.reason) == (found, sermon, reason)
+    assert (unplaced.segment, unplaced.sermon) == (found, sermon)
+    assert (unplaced.gate, unplaced.reason) == (gate, reason)
 
 
 def test_the_segments_of_a_chunk_are_one_text_and_their_confidence_is_by_words() -> None:

@@ -8,15 +8,18 @@ from math import ceil
 import numpy as np
 import pytest
 
+from stt_platform.audio.gates import Refusal
 from stt_platform.feedback.review_time import ReviewTime, measured_review_time
 from stt_platform.feedback.selection import (
     EXCLUDED,
     FLAGGED,
     LEFT,
+    NOT_ASKED_IN_WORDS,
     RANDOM,
     SCORED,
     Candidate,
     Flagged,
+    NotAsked,
     RandomAnswer,
     SelectionOptions,
     choose_segments,
@@ -53,7 +56,8 @@ def test_a_tenth_is_flagged_and_every_candidate_has_a_row_with_a_reason() -> Non
     assert len(flagged(rows, RANDOM)) == 6
     assert sorted(row.chunk_id for row in rows) == sorted(item.chunk_id for item in candidates)
     assert all(row.reason for row in rows)
-    assert Counter(row.status for row in rows) == {FLAGGED: 40, LEFT: 360}
+    assert Counter((row.status, row.gate) for row in rows) == {(FLAGGED, ""): 40, (LEFT, "worth_less"): 360}
+    assert set(NotAsked) == set(NOT_ASKED_IN_WORDS)
     scored = flagged(rows, SCORED)
     assert [row.rank for row in scored] == list(range(1, 35))
     assert scored[0].reason == (
@@ -89,20 +93,21 @@ def test_what_examines_what_is_junk_and_what_is_answered_is_left_out_with_its_re
             replace(pool[0], chunk_id=f"x-{split}", split=split, expected_errors=99)
             for split in ("test", "dev", "final", "")
         ),
-        replace(pool[0], chunk_id="x-junk", junk="it is a song", expected_errors=99),
+        replace(pool[0], chunk_id="x-junk", junk=Refusal("class", "it is a song"), expected_errors=99),
         replace(pool[0], chunk_id="x-done", answered=True, expected_errors=99),
         replace(pool[0], chunk_id="x-none", duration_s=0.0, expected_errors=99),
     ]
     rows = choose_segments([*bad, *pool], SelectionOptions(share=1.0))
-    assert {row.chunk_id: row.reason for row in rows if row.status == EXCLUDED} == {
-        "x-test": "s00 is a test sermon: only train sermons teach",
-        "x-dev": "s00 is a dev sermon: only train sermons teach",
-        "x-final": "s00 is a final sermon: only train sermons teach",
-        "x-": "s00 is in no split yet: only train sermons teach",
-        "x-junk": "it is a song",
-        "x-done": "answered already",
-        "x-none": "it is 0 s long",
+    assert {row.chunk_id: (row.gate, row.reason) for row in rows if row.status == EXCLUDED} == {
+        "x-test": ("test_sermon", "s00 is a test sermon: only train sermons teach"),
+        "x-dev": ("dev_sermon", "s00 is a dev sermon: only train sermons teach"),
+        "x-final": ("final_sermon", "s00 is a final sermon: only train sermons teach"),
+        "x-": ("no_split", "s00 is in no split yet: only train sermons teach"),
+        "x-junk": ("class", "it is a song"),
+        "x-done": ("answered", "answered already"),
+        "x-none": ("no_length", "it is 0 s long"),
     }
+    assert not any(row.gate for row in flagged(rows))
     assert len(flagged(rows)) == 30
 
 
@@ -229,8 +234,8 @@ def test_the_time_that_reviewers_took_is_measured() -> None:
 def test_junk_is_told_by_its_text(text: str, figures: dict[str, float], reason: str) -> None:
     usual = {"duration_s": 3.0, "speech_s": 2.5, "compression_ratio": 1.1, "avg_logprob": -0.3, "no_speech_prob": 0.05}
     found = junk_reason(text, **{**usual, **figures})
-    assert reason in found
-    assert bool(found) == bool(reason)
+    assert reason in (found.reason if found else "")
+    assert (found.gate if found else "") == ("text" if reason else "")
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from stt_platform.defs.corpus import CORPUS_STAGES, run_corpus_stage
-from stt_platform.defs.cycles import with_cycle
+from stt_platform.definitions import defs
 from stt_platform.defs.feedback.label_studio import answers_name, pull_answers, push_tasks, read_tasks, review_server
-from stt_platform.defs.feedback.review_tasks import review_tasks
 from stt_platform.defs.feedback.sensors import label_studio_answers
-from stt_platform.defs.platform import Platform
 from stt_platform.feedback.reading import read_answers
 from stt_platform.feedback.tasks import ReviewTask, labelling_configuration
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.running import run_stage
+from stt_platform.orchestration.scopes import with_cycle
+from stt_platform.orchestration.stage import stages
 from stt_platform.settings import LabelStudioSettings, PlatformError, SettingsError, load_settings, repository
 from stt_platform.store.label_studio import (
     TOKEN_VARIABLE,
@@ -65,11 +66,11 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def listed(home: Path) -> list[ReviewTask]:
-    return read_tasks(CORPUS_STAGES["flagged_segments"].output(home, "0").folder / "tasks.json")
+    return read_tasks(stages()["flagged_segments"].output(home, "0").folder / "tasks.json")
 
 
 def make_tasks(home: Path, cycle: int = 0) -> None:
-    run_corpus_stage(CORPUS_STAGES["review_tasks"], Platform(home_folder=str(home)), print, str(cycle))
+    run_stage(stages()["review_tasks"], Platform(home_folder=str(home)), print, str(cycle))
 
 
 def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> tuple[str, str | None]:
@@ -411,7 +412,8 @@ def test_the_asset_writes_the_tasks_and_says_where_the_server_is(
 ) -> None:
     def materialise() -> dict[str, dg.MetadataValue]:
         with_cycle(instance, 0)
-        done = dg.materialize([review_tasks], instance=instance, partition_key="0", resources={"platform": Platform()})
+        asset, resources = defs.get_assets_def("review_tasks"), {"platform": Platform()}
+        done = dg.materialize([asset], instance=instance, partition_key="0", resources=resources)
         return done.asset_materializations_for_node("review_tasks")[0].metadata
 
     with monkeypatch.context() as server_is_down:

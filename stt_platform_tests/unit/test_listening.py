@@ -8,12 +8,13 @@ import pytest
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 
+import stt_platform.definitions  # noqa: F401
 from stt_platform.listening import app as listening_app
-from stt_platform.listening import sermon_data
 from stt_platform.listening.addresses import sermon_address
+from stt_platform.orchestration.scopes import SERMON
+from stt_platform.orchestration.stage import stages, stages_of
 from stt_platform.settings import UiSettings, settings_file
 from stt_platform.store.metadata import MetadataStore
-from stt_platform.store.schemas import SERMON_STAGES_IN_ORDER
 from stt_platform.store.stages import current_stage
 from stt_platform_tests import listening_home as fixture
 
@@ -156,7 +157,7 @@ def test_a_sermon_at_work_has_no_funnel_yet(client):
 
 
 # Nothing waits for captions, and nobody for the check of a text that is there.
-WAITED_FOR = [stage for stage in SERMON_STAGES_IN_ORDER if stage not in ("captions", "consensus")]
+WAITED_FOR = [stage for stage in stages_of(SERMON) if stage not in ("captions", "consensus")]
 
 
 @pytest.mark.parametrize(("done", "next_stage"), [(WAITED_FOR[:n], stage) for n, stage in enumerate(WAITED_FOR)])
@@ -172,7 +173,8 @@ def test_a_sermon_not_yet_processed_says_what_it_waits_for(tmp_path, done, next_
 
 
 def test_every_stage_has_words_for_what_it_does():
-    assert set(sermon_data._WAITING_FOR) == set(SERMON_STAGES_IN_ORDER)
+    wordless = [name for name in stages_of(SERMON) if not stages()[name].waiting_for]
+    assert wordless == ["captions"], "nobody waits for captions"
 
 
 def test_an_empty_home_is_an_empty_list(tmp_path):

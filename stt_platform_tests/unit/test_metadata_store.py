@@ -68,7 +68,7 @@ def transcript(**changes):
     } | changes
 
 
-def stage_result(stage, status="accepted", reason=None, sermon=SERMON):
+def stage_result(stage, status="accepted", reason=None, sermon=SERMON, *, inherited=False):
     return {
         "sermon": sermon,
         "stage": stage,
@@ -76,6 +76,7 @@ def stage_result(stage, status="accepted", reason=None, sermon=SERMON):
         "reason": reason,
         "key": "k",
         "digest": "d",
+        "inherited": inherited,
     }
 
 
@@ -255,9 +256,9 @@ def test_fragment_of_an_older_schema_reads_as_null(store, tmp_path):
         ([("standard_audio", "rejected", "silent")], "rejected", "silent"),
         (
             [
-                ("transcript", "rejected", "late"),
+                ("consensus", "inherited", "late"),
                 ("speech_chunks", "rejected", "early"),
-                ("later", "rejected", "x"),
+                ("transcript", "inherited", "x"),
             ],
             "rejected",
             "early",
@@ -271,7 +272,9 @@ def test_sermon_is_as_its_stages_say(store, results, status, reason):
     store.write("recordings", SERMON, [{"sermon": SERMON, "duration_s": 60.0, "size_bytes": 9}])
     store.write("splits", SERMON, [{"sermon": SERMON, "split": "dev", "pinned": False}])
     for stage, verdict, why in results:
-        store.write("stage_results", f"{SERMON}.{stage}", [stage_result(stage, verdict, why)])
+        inherited = verdict == "inherited"
+        row = stage_result(stage, "rejected" if inherited else verdict, why, inherited=inherited)
+        store.write("stage_results", f"{SERMON}.{stage}", [row])
     assert rows(store, "select * from sermons order by sermon")[0] == {
         "sermon": SERMON,
         "title": "Hope",

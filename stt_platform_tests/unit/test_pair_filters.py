@@ -4,12 +4,15 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from stt_platform.scripture.alignment import Segment, align
 from stt_platform.scripture.filters import Limits, filter_pairs
-from stt_platform.scripture.pairs import PairRow, join, unite_segments
-from stt_platform.scripture.texts import ScriptureText, Verse
+from stt_platform.scripture.pairs import GATES_IN_WORDS, Gate, PairRow, join, unite_segments
+from stt_platform.scripture.texts import Removed, ScriptureText, Verse
+from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.scripture import GATE_IN_WORDS, pair_table, read_pairs
 from stt_platform_tests.scripture_texts import shared_texts
 
 
@@ -141,7 +144,8 @@ def test_a_bad_pair_is_quarantined_with_value_and_limit(row: PairRow, reason: st
     (marked,) = filter_pairs([row])
     assert marked.status == "quarantined"
     assert marked.reason.startswith(reason), marked.reason
-    assert replace(marked, status="accepted", reason="") == row
+    assert GATES_IN_WORDS[marked.gate] == reason.partition(":")[0]
+    assert replace(marked, status="accepted", reason="", gate="") == row
 
 
 @pytest.mark.parametrize(
@@ -155,7 +159,7 @@ def test_a_bad_pair_is_quarantined_with_value_and_limit(row: PairRow, reason: st
     ],
 )
 def test_good_pairs_are_accepted(en: str, es: str) -> None:
-    assert [(row.status, row.reason) for row in filter_pairs([pair(en, es)])] == [("accepted", "")]
+    assert [(row.status, row.reason, row.gate) for row in filter_pairs([pair(en, es)])] == [("accepted", "", "")]
 
 
 def test_the_second_of_two_equal_pairs_of_the_same_texts_is_a_duplicate() -> None:
@@ -167,6 +171,7 @@ def test_the_second_of_two_equal_pairs_of_the_same_texts_is_a_duplicate() -> Non
     ]
     marked = filter_pairs(rows)
     assert [row.status for row in marked] == ["accepted", "quarantined", "accepted", "accepted"]
+    assert [row.gate for row in marked] == ["", Gate.DUPLICATE, "", ""]
     assert marked[1].reason == "duplicate: both sides say the same as p1; 1 copy is allowed"
 
 
@@ -177,6 +182,7 @@ def test_a_pair_out_of_the_order_of_its_neighbours_is_quarantined() -> None:
     ]
     marked = filter_pairs(rows)
     assert [row.pair_id for row in marked if row.status != "accepted"] == ["p2"]
+    assert marked[1].gate == Gate.ORDER
     assert marked[1].reason.startswith("order: ROM 16:9 answers ROM 16:2 but stands out of the order")
 
 
@@ -188,6 +194,38 @@ def test_what_is_quarantined_already_stays_so_and_limits_can_be_set() -> None:
     assert filter_pairs([]) == []
 
 
+def test_a_text_that_marks_a_gap_sets_its_pair_aside() -> None:
+    verse = replace(KJV.verses[1], removed=("note: a gap: of words", Removed.GAP.entry("...")))
+    (row,) = join(PLAIN[:1], replace(KJV, verses=(verse,)), replace(RVR, verses=RVR.verses[1:2]))
+    assert (row.status, row.gate) == ("quarantined", Gate.GAP)
+    assert row.reason == "gap: the English side leaves words out and marks the place; 0 such places are allowed"
+    (noted,) = join(PLAIN[:1], replace(KJV, verses=(replace(verse, removed=verse.removed[:1]),)), RVR)[:1]
+    assert noted.status == "accepted"
+
+
+def test_gates_are_kept_in_the_table_and_files_without_them_are_read(tmp_path: Path) -> None:
+    rows = [
+        replace(pair("Jesus wept.", "Lloró Jesús."), split=""),
+        *(
+            replace(pair("a", "b"), pair_id=gate, status="quarantined", gate=gate.value, reason="words")
+            for gate in Gate
+        ),
+    ]
+    path = tmp_path / "aligned_pairs.parquet"
+    pq.write_table(pair_table(rows), path)
+    assert read_pairs(tmp_path) == rows
+    pq.write_table(pair_table(rows).drop_columns("gate"), path)
+    assert read_pairs(tmp_path) == [replace(row, gate="") for row in rows]
+
+
+def test_every_gate_has_words_in_queries_too(tmp_path: Path) -> None:
+    store = MetadataStore(tmp_path)
+    aside = [replace(pair("a", "b"), pair_id=gate, status="quarantined", gate=gate.value, reason="x") for gate in Gate]
+    store.write("aligned_pairs", "corpus", pair_table([*aside, replace(aside[0], pair_id="before", gate="")]))
+    found = store.query(f"select pair_id, {GATE_IN_WORDS} as words from verse_pairs").to_pylist()
+    assert {row["pair_id"]: row["words"] for row in found} == {**GATES_IN_WORDS, "before": "other"}
+
+
 def test_the_shared_texts_are_all_accounted_for(test_data: Path) -> None:
     texts = shared_texts(test_data)
     en, es = texts["kjv"], texts["rvr1909"]
@@ -196,8 +234,8 @@ def test_the_shared_texts_are_all_accounted_for(test_data: Path) -> None:
     assert [row.pair_id for row in marked] == [row.pair_id for row in rows]
     assert sorted(ref for row in rows for ref in row.en_refs) == sorted(verse.ref for verse in en.verses)
     assert sorted(ref for row in rows for ref in row.es_refs) == sorted(verse.ref for verse in es.verses)
-    counts = Counter((row.status, row.reason.partition(":")[0]) for row in marked)
+    counts = Counter((row.status, row.gate) for row in marked)
     assert counts["accepted", ""] > 30_500
-    assert counts["quarantined", "too many verses"] == 1
+    assert counts["quarantined", "too_many_verses"] == 1
     assert counts["quarantined", "length"] + counts["quarantined", "language"] + counts["quarantined", "order"] < 20
-    assert all(row.reason for row in marked if row.status == "quarantined")
+    assert all(row.reason and row.gate for row in marked if row.status == "quarantined")

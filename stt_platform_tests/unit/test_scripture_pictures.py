@@ -207,7 +207,7 @@ def test_overview_shows_where_numbers_differ() -> None:
             {
                 ("kjv", "rvr1909", "accepted", ""): 30_878,
                 ("kjv", "rvr1909", "quarantined", "length"): 3,
-                ("kjv", "rvr1909", "quarantined", "a kind nobody knows"): 1,
+                ("kjv", "rvr1909", "quarantined", "a gate nobody knows"): 1,
                 ("kjv", "other", "accepted", ""): 0,
             },
         ),

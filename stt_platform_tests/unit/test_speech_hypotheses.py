@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stt_platform.store.speech_hypotheses import KeptHearing, SpeechHypothesisStore, sound_key
+from stt_platform.store.hypotheses import KeptHearing, SpeechHypothesisStore, sound_key
 
 DECODING = {"beam_size": 5, "language": "en"}
 

@@ -1,14 +1,24 @@
 """Before anything loads: does the training fit the device, and with how many examples at once."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
-from stt_platform.defs.work import Work
+from pydantic import BaseModel
+
+from stt_platform.orchestration.work import Work
 from stt_platform.settings import PlatformError
 from stt_platform.training.architectures import ModelShape
 from stt_platform.training.memory import MemoryEstimate, estimate
 from stt_platform.training.memory_plan import DoesNotFit, MemoryPlan, compare, plan, table
 from stt_platform.training.training_shape import TrainingShape
+
+T = TypeVar("T")
+
+
+def options_of(kind: type[T], chosen: BaseModel, **own: Any) -> T:
+    """Make the options of a task or of the loop from the settings of the same names, and from those given here."""
+    same = {field.name for field in fields(kind)} & set(type(chosen).model_fields) - set(own)
+    return kind(**{name: getattr(chosen, name) for name in same}, **own)
 
 
 @dataclass(frozen=True)

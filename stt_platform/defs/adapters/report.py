@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.shown import picture, table
+from stt_platform.orchestration.platform import Platform
 from stt_platform.store.stages import CORPUS, StageOutput, current_output
 
 CURVES, EXAMPLES = "curves.png", "examples.json"
@@ -29,7 +29,7 @@ def set_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
     manifest = json.loads((output.folder / "translation_training_set.json").read_text(encoding="utf-8"))
     without = current_output(platform.home, CORPUS, "back_translations") is None
     return {
-        **output.facts,
+        **output.shown,
         "sha256": manifest["sha256"],
         "made without": "back-translations, which have not been made" if without else "–",
         "examples by kind": table(platform.store.query(_COUNTS).to_pylist()),
@@ -40,16 +40,18 @@ def set_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
 
 def adapter_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
     """The curves, what changed in what was watched, and what took how much memory."""
-    facts = dict(output.facts)
-    plan, left_out = facts.pop("memory plan"), facts.pop("left out")
-    examples = json.loads((output.folder / EXAMPLES).read_text(encoding="utf-8"))
+    shown = dict(output.shown)
+    plan, left_out = shown.pop("memory plan"), shown.pop("left out")
+    examples = json.loads((output.shown_folder / EXAMPLES).read_text(encoding="utf-8"))
     return {
-        "curves": picture(output.folder / CURVES, "the loss and what was measured while it learned, over the steps"),
-        **facts,
+        "curves": picture(
+            output.shown_folder / CURVES, "the loss and what was measured while it learned, over the steps"
+        ),
+        **shown,
         "before and after": table(examples),
         "memory plan": table(plan),
         "left out": "; ".join(f"{name}: {why}" for name, why in sorted(left_out.items())) or "–",
-        "folder": dg.MetadataValue.path(str(platform.home / "adapters" / output.facts["adapter_id"])),
+        "folder": dg.MetadataValue.path(str(platform.home / "adapters" / output.shown["adapter_id"])),
     }
 
 
@@ -71,12 +73,10 @@ def speech_set_metadata(platform: Platform, output: StageOutput) -> Mapping[str,
     left_out = [{"chunks": count, "left out because": reason} for reason, count in manifest["left_out"].items()]
     examples = platform.store.query(_SPEECH, {"set": f"speech-{manifest['cycle']}"}).to_pylist()
     return {
-        **output.facts,
+        **output.shown,
         "where the texts come from": table(by_source),
         "left out": table(left_out),
         "could not be read": "; ".join(f"{name}: {why}" for name, why in sorted(manifest["unreadable"].items())) or "–",
-        "automatic texts": f"{manifest['policy'].replace('_', ' ')}: {manifest['why this policy']}",
-        "view": f"{manifest['view']}: {manifest['why this view']}",
         "some examples": table(examples),
         "audio folder": dg.MetadataValue.path(str(output.folder)),
     }

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,19 @@ from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.media import UnreadableMedia
 from stt_platform.audio.reading import read_stretch
 from stt_platform.defs.adapters import report
+from stt_platform.defs.adapters.planning import options_of
 from stt_platform.defs.adapters.speech_chunks import labelled_chunks, silent_stretches
-from stt_platform.defs.corpus import corpus_stage
-from stt_platform.defs.cycles import CYCLES
 from stt_platform.defs.sermons.freezing import freeze_sermons
-from stt_platform.defs.work import Work
 from stt_platform.evaluation.general_sets import USABLE, Utterance, read_general_sets
 from stt_platform.files import link_atomically, sha256_of
+from stt_platform.orchestration.scopes import CYCLE
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.settings import PlatformError, Settings
 from stt_platform.store.choices import LabelPolicy, ViewChoice, label_policy, training_view
-from stt_platform.store.metadata import MetadataStore
-from stt_platform.store.stages import StageResult, current_output
+from stt_platform.store.stages import StageOutput, StageResult
 from stt_platform.training.speech_set import (
+    LabelledChunk,
     NothingToLearn,
     OtherSound,
     SpeechExample,
@@ -50,46 +51,74 @@ def _choices(home: Path, settings: Settings) -> tuple[ViewChoice, LabelPolicy]:
 
 def _options(settings: Settings, policy: str) -> SpeechSetOptions:
     chosen = settings.speech_training
-    return SpeechSetOptions(
-        policy=policy,
-        min_avg_logprob=chosen.min_avg_logprob,
-        drop_worst=chosen.drop_worst,
-        replay_ratio=chosen.replay_ratio,
-        no_speech_share=chosen.no_speech_share,
-        timestamp_share=chosen.timestamp_share,
-        most_dev=chosen.dev_examples,
-        seed=chosen.seed,
+    return options_of(SpeechSetOptions, chosen, policy=policy, most_dev=chosen.dev_examples)
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What a set is chosen from.
+
+    Attributes:
+        silences: stretches in which nobody speaks, with their samples.
+        sounds: the standard audio of their sermons.
+        splits: the split of each sermon.
+    """
+
+    chunks: list[LabelledChunk]
+    silences: list[tuple[OtherSound, int, int]]
+    sounds: Mapping[str, StageOutput | None]
+    splits: Mapping[str, str]
+
+
+def _read(context: StageContext) -> _Material:
+    view, _ = _choices(context.home, context.settings)
+    silences = list(silent_stretches(context.store))
+    rows = context.store.query("select sermon, split from splits").to_pylist()
+    return _Material(
+        chunks=labelled_chunks(context.store, view.view, context.cycle),
+        silences=silences,
+        sounds={
+            sermon: context.output(sermon, "standard_audio") for sermon in sorted({row[0].audio for row in silences})
+        },
+        splits={row["sermon"]: row["split"] for row in rows},
     )
 
 
-def _parameters(home: Path, settings: Settings, cycle: str) -> Mapping[str, Any]:
-    view, policy = _choices(home, settings)
-    store = MetadataStore(home)
-    read = [asdict(chunk) for chunk in labelled_chunks(store, view.view, int(cycle))]
-    read += [[sound.sound_id, start, end] for sound, start, end in silent_stretches(store)]
-    folder = replay_folder(home)
-    general = [
-        (path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    ]
-    return {
-        "options": asdict(_options(settings, policy.policy)),
-        "view": view.view,
-        "chunks": hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest(),
-        "replay": hashlib.sha256(json.dumps(general).encode()).hexdigest(),
-    }
+def _parameters(context: StageContext) -> Mapping[str, Any]:
+    view, policy = _choices(context.home, context.settings)
+    return {"options": asdict(_options(context.settings, policy.policy)), "view": view.view}
 
 
-@corpus_stage(
+def _files(context: StageContext) -> Mapping[str, Path]:
+    folder = replay_folder(context.home)
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@dataclass(frozen=True)
+class SpeechSetData:
+    """What the set is: how many examples, how long they are, and the hash that names it."""
+
+    examples: int
+    hours: float
+    sha256: str
+
+
+@stage(
     version="1",
     group="adapters",
     kinds={"audio"},
     upstream=("corrections",),
-    after=("sermon_split", "references", "baseline_wer"),
+    after=("baseline_wer",),
+    reads=(
+        *("speech_chunks", "training_chunks", "transcripts", "consensus", "segments"),
+        *("splits", "references", "corrections"),
+    ),
+    outputs=("standard_audio",),
+    read=_read,
     tables=("training_examples",),
     parameters=_parameters,
-    parts=CYCLES,
+    files=_files,
+    scope=CYCLE,
     published={MANIFEST: "training/speech_training_set-{part}.json"},
     metadata=report.speech_set_metadata,
 )
@@ -101,15 +130,14 @@ def speech_training_set(work: Work) -> StageResult:
     recordings with their texts into `STT_HOME/replay`) keeps it from forgetting. From here on the split of the sermons is
     frozen.
     """
-    store = work.store
-    freeze_sermons(store)
-    view, policy = _choices(store.home, work.settings)
-    chunks = labelled_chunks(store, view.view, int(work.part))
-    silences = {sound.sound_id: (sound, start, end) for sound, start, end in silent_stretches(store)}
-    general = _replay(replay_folder(store.home))
+    material = work.read
+    freeze_sermons(work.home, material.splits)
+    view, policy = _choices(work.home, work.settings)
+    silences = {sound.sound_id: (sound, start, end) for sound, start, end in material.silences}
+    general = _replay(replay_folder(work.home))
     try:
         found = speech_set(
-            chunks,
+            material.chunks,
             replay=[sound for sound, _ in general.values()],
             silences=[sound for sound, _, _ in silences.values()],
             options=_options(work.settings, policy.policy),
@@ -124,18 +152,22 @@ def speech_training_set(work: Work) -> StageResult:
         name, reason = next(iter(unreadable.items()))
         raise PlatformError(f"none of {len(unreadable)} examples could be read; the first, {name}: {reason}")
     manifest = kept.manifest(writer.sha256) | {
-        "cycle": int(work.part),
+        "cycle": work.cycle,
         "view": view.view,
-        "why this view": view.why,
-        "why this policy": policy.why,
         "unreadable": unreadable,
         "made from": {name: output.digest for name, output in sorted(work.inputs.items())},
     }
     text = json.dumps(manifest, ensure_ascii=False, indent=1, sort_keys=True)
     (work.folder / MANIFEST).write_text(text, encoding="utf-8")
     hours = sum(manifest["hours"].get("train", {}).values())
+    data = SpeechSetData(len(kept.examples), round(hours, 3), manifest["sha256"])
     return StageResult(
-        facts={"examples": len(kept.examples), "hours": round(hours, 3), "sha256": manifest["sha256"]},
+        data=data,
+        shown={
+            **asdict(data),
+            "automatic texts": f"{policy.policy.replace('_', ' ')}: {policy.why}",
+            "view": f"{view.view}: {view.why}",
+        },
         tables={"training_examples": [_row(work.part, example) for example in kept.examples]},
     )
 
@@ -147,7 +179,7 @@ def _replay(folder: Path) -> dict[str, tuple[OtherSound, Utterance]]:
             if row.status == USABLE and row.audio is not None:
                 # How long it is, is known once it is read: what cannot be read is marked then.
                 name = f"replay.{hashlib.sha256(f'{each.name} {row.key}'.encode()).hexdigest()[:16]}"
-                found[name] = OtherSound(name, 0.0, str(row.audio), row.text), row
+                found[name] = OtherSound(name, 0.0, f"{each.name}/{row.key}", row.text), row
     return found
 
 
@@ -166,7 +198,7 @@ class _AudioFolder:
             try:
                 kept.append(self._write_one(example))
             except (UnreadableMedia, OSError, sf.SoundFileError) as error:
-                unreadable[example.example_id] = str(error)
+                unreadable[example.example_id] = str(error).replace(str(self._work.home), "STT_HOME")
                 self._file_of(example).unlink(missing_ok=True)
             self._work.progress(number, len(found.examples), "examples")
         for split in ("train", "dev"):
@@ -183,14 +215,14 @@ class _AudioFolder:
         target.parent.mkdir(exist_ok=True)
         if example.example_id in self._silences:
             start, end = self._silences[example.example_id]
-            output = current_output(self._work.store.home, example.audio, "standard_audio")
+            output = self._work.read.sounds[example.audio]
             if output is None:
                 raise FileNotFoundError(f"{example.audio} has no sound: run its stages again")
             self._write_samples(target, output.folder / "audio.wav", start, end)
         elif example.example_id in self._general:
-            self._write_samples(target, Path(example.audio), 0, None)
+            self._write_samples(target, self._general[example.example_id].audio, 0, None)
         else:
-            link_atomically(self._work.store.home / example.audio, target)
+            link_atomically(self._work.home / example.audio, target)
         self.sha256[example.example_id] = sha256_of(target)
         with sf.SoundFile(target) as sound:
             duration_s = sound.frames / sound.samplerate

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from stt_platform.defs.interrupts import cancelled, interrupts_noticed
-from stt_platform.defs.work import Work
 from stt_platform.files import write_atomically
 from stt_platform.gpu_facts import device_findings, mount_finding, read_machine
 from stt_platform.gpu_watch import DeviceMemory, MemoryWatch
+from stt_platform.orchestration.work import Work
 from stt_platform.settings import PlatformError
 from stt_platform.training.checkpoints import CheckpointNotSaved, Checkpoints
 from stt_platform.training.loop import INTERRUPTED, LoopOptions, Step, Task, Trained, TrainingFailed, train
@@ -35,7 +35,7 @@ def run_training(work: Work, task: Task, options: LoopOptions, *, device: str) -
         DagsterExecutionInterruptedError: the run was cancelled; what was done is saved.
         PlatformError: for what a user can mend: a full disk, a learning rate that is too high.
     """
-    home = work.store.home
+    home = work.home
     checkpoints = Checkpoints(home / "checkpoints" / work.stage, work.key[:32])
     teller = _Teller(work, live_file(home, work.stage, work.part))
     try:
@@ -62,7 +62,7 @@ def _memory_watched(work: Work, device: str) -> Iterator[None]:
         yield
         return
     machine = read_machine()
-    for finding in (*device_findings(machine), mount_finding(work.store.home, machine)):
+    for finding in (*device_findings(machine), mount_finding(work.home, machine)):
         if finding.verdict != "fine":
             work.log(f"{finding.what}. {finding.remedy}".strip())
     with MemoryWatch(DeviceMemory(), on_spill=lambda report: work.log(report.words)) as watch:
@@ -72,7 +72,7 @@ def _memory_watched(work: Work, device: str) -> Iterator[None]:
 
 def clear_checkpoints(work: Work) -> None:
     """Once the result is stored elsewhere. Those of other settings go too: nothing would read them again."""
-    folder = work.store.home / "checkpoints" / work.stage
+    folder = work.home / "checkpoints" / work.stage
     Checkpoints(folder, work.key[:32]).clear()
 
 

@@ -2,18 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stt_platform.defs.adapters import report
-from stt_platform.defs.corpus import corpus_stage
 from stt_platform.defs.glossary.assets import GLOSSARY_FILE
-from stt_platform.defs.work import Work
 from stt_platform.glossary.terms import read_glossary
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.settings import PlatformError, Settings
 from stt_platform.store.choices import freeze_segments
 from stt_platform.store.schemas import TABLES
@@ -42,11 +41,19 @@ def _options(settings: Settings, prompt: PromptName | None = None) -> Translatio
         raise PlatformError(f"setting `translation`: {error}") from error
 
 
-def _parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
-    return asdict(_options(settings))
+def _parameters(context: StageContext) -> Mapping[str, Any]:
+    return asdict(_options(context.settings))
 
 
-@corpus_stage(
+@dataclass(frozen=True)
+class TranslationSetData:
+    """How many examples there are, and for the prompt of which kind of model."""
+
+    examples: int
+    prompt: str
+
+
+@stage(
     version="1",
     group="adapters",
     kinds={"table"},
@@ -70,9 +77,9 @@ def translation_training_set(work: Work) -> StageResult:
     path.write_text(json.dumps(manifest, ensure_ascii=False, indent=1, sort_keys=True), encoding="utf-8")
     splits = pq.read_table(work.inputs["scripture_split"].folder / "scripture_splits.parquet")
     sides = zip(splits["segment_id"].to_pylist(), splits["split"].to_pylist(), strict=True)
-    freeze_segments(work.store.home, dict(sides))
+    freeze_segments(work.home, dict(sides))
     return StageResult(
-        facts={"examples": len(found.examples), "prompt": work.settings.translation.prompt},
+        data=TranslationSetData(len(found.examples), work.settings.translation.prompt),
         tables={"training_examples": _table(found)},
     )
 

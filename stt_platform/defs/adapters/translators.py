@@ -6,19 +6,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pyarrow.parquet as pq
 
 from stt_platform.defs.adapters import report
-from stt_platform.defs.adapters.keeping import adapter_row, keep_adapter, training_facts, write_what_it_learned
-from stt_platform.defs.adapters.planning import Planned, plan_training
+from stt_platform.defs.adapters.keeping import keep_adapter, trained_result, write_what_it_learned
+from stt_platform.defs.adapters.planning import Planned, options_of, plan_training
 from stt_platform.defs.adapters.training_run import clear_checkpoints, run_training
 from stt_platform.defs.adapters.translation import training_examples
-from stt_platform.defs.corpus import Parts, corpus_stage
-from stt_platform.defs.work import Work
 from stt_platform.models.registry import model
 from stt_platform.models.translators import translator_folder
-from stt_platform.settings import MarianTrainingSettings, PlatformError, Settings, TranslatorTrainingSettings
+from stt_platform.orchestration.scopes import TRANSLATOR
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
+from stt_platform.settings import MarianTrainingSettings, PlatformError, TranslatorTrainingSettings
 from stt_platform.store.stages import StageResult
 from stt_platform.training.architectures import model_config, model_shape
 from stt_platform.training.causal_lora import TARGET_MODULES, CausalLoraOptions, CausalLoraTask
@@ -31,30 +31,27 @@ from stt_platform.translation.causal_model import load_causal_model
 from stt_platform.translation.ct2_translator import convert_marian
 from stt_platform.translation.translator import Translation
 
-APPROACHES = Parts("translator", dg.StaticPartitionsDefinition(["A", "B"]))
-"""The seed's two: A is the 4B model, B the 12B."""
-
 _STOP_ON = (("loss", "min"), ("chrf", "max"))
 _SHOWN = 10
 _NAMES = {"chrf": "chrF++"}
 
 
-def _gemma_parameters(home: Path, settings: Settings, approach: str) -> Mapping[str, Any]:
-    chosen = settings.translator_training
+def _gemma_parameters(context: StageContext) -> Mapping[str, Any]:
+    chosen = context.settings.translator_training
     return chosen.model_dump(exclude={"models", "rows"}) | {
-        "model": model(chosen.models[approach]).identity,
-        "rows": chosen.rows[approach],
+        "model": model(chosen.models[context.part]).identity,
+        "rows": chosen.rows[context.part],
     }
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="adapters",
     kinds={"gemma"},
     upstream=("translation_training_set",),
     tables=("adapters",),
     parameters=_gemma_parameters,
-    parts=APPROACHES,
+    scope=TRANSLATOR,
     metadata=report.adapter_metadata,
     on_device=lambda settings: settings.translator_training.device == "cuda",
 )
@@ -67,7 +64,7 @@ def translategemma_adapter(work: Work) -> StageResult:
     """
     chosen = work.settings.translator_training
     entry = model(chosen.models[work.part])
-    folder = translator_folder(entry.name, work.store.home, work.say)
+    folder = translator_folder(entry.name, work.home, work.say)
     examples, sha256 = _set(work)
     with work.device(chosen.device):
         planned = _plan(work, folder, entry.name, chosen)
@@ -104,13 +101,17 @@ def translategemma_adapter(work: Work) -> StageResult:
     clear_checkpoints(work)
     write_what_it_learned(work, trained, _before_and_after(task.held_out[:_SHOWN], before, after), _NAMES)
     packing = task.packing()
-    return StageResult(
-        facts=training_facts(adapter, entry.identity, trained, planned, _reasons(task.dropped), device=chosen.device)
-        | {
+    return trained_result(
+        adapter,
+        entry.identity,
+        trained,
+        planned,
+        _reasons(task.dropped),
+        device=chosen.device,
+        more={
             "rows are full to (%)": None if packing.full is None else round(100 * packing.full, 1),
             "one example in a row would fill (%)": None if packing.alone is None else round(100 * packing.alone, 1),
         },
-        tables={"adapters": [adapter_row(adapter, trained)]},
     )
 
 
@@ -151,47 +152,32 @@ def _plan(work: Work, folder: Path, name: str, chosen: TranslatorTrainingSetting
 
 
 def _gemma_options(chosen: TranslatorTrainingSettings, planned: Planned) -> CausalLoraOptions:
-    return CausalLoraOptions(
-        rank=chosen.rank,
-        alpha=chosen.alpha,
-        dropout=chosen.dropout,
-        row_tokens=chosen.row_tokens,
-        rows_per_batch=planned.rows,
-        checkpointing=chosen.checkpointing,
-        held_out=chosen.dev_loss_examples,
-        translated=chosen.dev_examples,
-        seed=chosen.seed,
-    )
+    held_out, translated = chosen.dev_loss_examples, chosen.dev_examples
+    return options_of(CausalLoraOptions, chosen, rows_per_batch=planned.rows, held_out=held_out, translated=translated)
 
 
 def _gemma_loop(chosen: TranslatorTrainingSettings, planned: Planned) -> LoopOptions:
-    return LoopOptions(
-        epochs=chosen.epochs,
+    return options_of(
+        LoopOptions,
+        chosen,
         max_steps=chosen.max_steps or None,
         accumulation=planned.accumulation,
-        learning_rate=chosen.learning_rate,
-        schedule=chosen.schedule,
         # The share alone decides.
         warmup_steps=10**9,
-        warmup_share=chosen.warmup_share,
-        max_grad_norm=chosen.max_grad_norm,
-        optimizer=chosen.optimizer,
-        seed=chosen.seed,
         checkpoint_every_steps=chosen.save_steps,
         evaluate_every_steps=chosen.eval_steps,
         stop_on=_STOP_ON,
-        patience=chosen.patience,
         keep=chosen.save_total,
         autocast="none" if chosen.base == "float32" else "bfloat16",
     )
 
 
-def _marian_parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
-    chosen = settings.marian_training
+def _marian_parameters(context: StageContext) -> Mapping[str, Any]:
+    chosen = context.settings.marian_training
     return chosen.model_dump() | {"model": model(chosen.model).identity}
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="adapters",
     kinds={"marian"},
@@ -211,7 +197,7 @@ def marian_model(work: Work) -> StageResult:
     """
     chosen = work.settings.marian_training
     entry = model(chosen.model)
-    folder = translator_folder(entry.name, work.store.home, work.say)
+    folder = translator_folder(entry.name, work.home, work.say)
     made = training_examples(work, prompt="marian")
     examples = [example for example in made.examples if example.set == TRANSLATION]
     with work.device(chosen.device):
@@ -241,21 +227,20 @@ def marian_model(work: Work) -> StageResult:
         after = task.translate(shown)
     clear_checkpoints(work)
     write_what_it_learned(work, trained, _before_and_after(shown, before, after), _NAMES)
-    return StageResult(
-        facts=training_facts(adapter, entry.identity, trained, planned, _reasons(task.dropped), device=chosen.device)
-        | ({"notes": " ".join(task.notes)} if task.notes else {}),
-        tables={"adapters": [adapter_row(adapter, trained)]},
+    return trained_result(
+        adapter,
+        entry.identity,
+        trained,
+        planned,
+        _reasons(task.dropped),
+        device=chosen.device,
+        more={"notes": " ".join(task.notes)} if task.notes else {},
     )
 
 
 def _marian_options(chosen: MarianTrainingSettings) -> MarianOptions:
-    return MarianOptions(
-        batch_tokens=chosen.batch_tokens,
-        most_tokens=chosen.max_tokens,
-        held_out=chosen.dev_loss_examples,
-        translated=chosen.dev_examples,
-        seed=chosen.seed,
-    )
+    held_out, translated = chosen.dev_loss_examples, chosen.dev_examples
+    return options_of(MarianOptions, chosen, most_tokens=chosen.max_tokens, held_out=held_out, translated=translated)
 
 
 def _marian_plan(work: Work, folder: Path, name: str, chosen: MarianTrainingSettings) -> Planned:
@@ -275,14 +260,12 @@ def _marian_plan(work: Work, folder: Path, name: str, chosen: MarianTrainingSett
 
 
 def _marian_loop(chosen: MarianTrainingSettings) -> LoopOptions:
-    return LoopOptions(
-        epochs=chosen.epochs,
+    return options_of(
+        LoopOptions,
+        chosen,
         max_steps=chosen.max_steps or None,
-        accumulation=chosen.accumulation,
-        learning_rate=chosen.learning_rate,
         checkpoint_every_steps=chosen.save_steps,
         evaluate_every_steps=chosen.eval_steps,
-        seed=chosen.seed,
         stop_on=_STOP_ON,
         autocast="bfloat16" if chosen.bfloat16 else "none",
     )

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from stt_platform.defs.adapters import report
-from stt_platform.defs.adapters.keeping import adapter_row, keep_adapter, training_facts, write_what_it_learned
-from stt_platform.defs.adapters.planning import Planned, plan_training
+from stt_platform.defs.adapters.keeping import keep_adapter, trained_result, write_what_it_learned
+from stt_platform.defs.adapters.planning import Planned, options_of, plan_training
 from stt_platform.defs.adapters.speech_set import MANIFEST, METADATA
 from stt_platform.defs.adapters.training_run import clear_checkpoints, run_training
-from stt_platform.defs.corpus import corpus_stage
-from stt_platform.defs.cycles import CYCLES
-from stt_platform.defs.work import Work
 from stt_platform.models.registry import model
 from stt_platform.models.whisper_weights import whisper_folder
-from stt_platform.settings import PlatformError, Settings, SpeechTrainingSettings
+from stt_platform.orchestration.scopes import CYCLE
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
+from stt_platform.settings import PlatformError, SpeechTrainingSettings
 from stt_platform.store.stages import StageResult
 from stt_platform.training.architectures import model_config, model_shape
 from stt_platform.training.loop import LoopOptions
@@ -45,19 +45,19 @@ _PLANNED_TOKENS = 225
 _SHOWN = 12
 
 
-def _parameters(home: Path, settings: Settings, cycle: str) -> Mapping[str, Any]:
-    chosen = settings.speech_training
+def _parameters(context: StageContext) -> Mapping[str, Any]:
+    chosen = context.settings.speech_training
     return chosen.model_dump() | {"model": model(chosen.model).identity}
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="adapters",
     kinds={"whisper"},
     upstream=("speech_training_set",),
     tables=("adapters",),
     parameters=_parameters,
-    parts=CYCLES,
+    scope=CYCLE,
     metadata=report.adapter_metadata,
     on_device=lambda settings: settings.speech_training.device == "cuda",
 )
@@ -70,7 +70,7 @@ def whisper_adapter(work: Work) -> StageResult:
     """
     chosen = work.settings.speech_training
     entry = model(chosen.model)
-    base = whisper_folder(chosen.model, work.store.home, work.say)
+    base = whisper_folder(chosen.model, work.home, work.say)
     folder = work.inputs["speech_training_set"].folder
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     with work.device(chosen.device), tempfile.TemporaryDirectory(prefix=".features-", dir=work.folder) as features:
@@ -105,10 +105,8 @@ def whisper_adapter(work: Work) -> StageResult:
     clear_checkpoints(work)
     write_what_it_learned(work, trained, examples)
     rejected = {each.example_id: each.reason for part in (teaches, watched) if part for each in part.rejected}
-    return StageResult(
-        facts=training_facts(adapter, entry.identity, trained, planned, rejected, device=chosen.device)
-        | {"examples": len(teaches)},
-        tables={"adapters": [adapter_row(adapter, trained)]},
+    return trained_result(
+        adapter, entry.identity, trained, planned, rejected, device=chosen.device, more={"examples": len(teaches)}
     )
 
 
@@ -174,33 +172,19 @@ def _task(
     name: str,
     revision: str,
 ) -> WhisperLoraTask:
-    options = WhisperLoraOptions(
-        rank=chosen.rank,
-        alpha=chosen.alpha,
-        dropout=chosen.dropout,
-        targets=chosen.targets,
-        micro_batch=planned.rows,
-        checkpointing=chosen.checkpointing,
-        spec_augment=SpecAugment() if chosen.spec_augment else None,
-        easy_first=chosen.easy_first,
-        seed=chosen.seed,
-    )
+    spec_augment = SpecAugment() if chosen.spec_augment else None
+    options = options_of(WhisperLoraOptions, chosen, micro_batch=planned.rows, spec_augment=spec_augment)
     return WhisperLoraTask(checkpoint, teaches, watched, options, base_name=name, base_revision=revision)
 
 
 def _loop(chosen: SpeechTrainingSettings, planned: Planned, watching: bool) -> LoopOptions:
-    return LoopOptions(
-        epochs=chosen.epochs,
+    return options_of(
+        LoopOptions,
+        chosen,
         accumulation=planned.accumulation,
-        learning_rate=chosen.learning_rate,
-        warmup_steps=chosen.warmup_steps,
-        max_grad_norm=chosen.max_grad_norm,
-        optimizer=chosen.optimizer,
-        seed=chosen.seed,
         checkpoint_every_steps=chosen.save_steps,
         evaluate_every_steps=chosen.eval_steps,
         stop_on=(("wer", "min"), ("loss", "min")) if watching else (),
-        average_share=chosen.average_share,
         autocast="none" if chosen.base == "float32" else "bfloat16",
     )
 

@@ -15,10 +15,7 @@ import dagster as dg
 import numpy as np
 
 from stt_platform.audio import SAMPLE_RATE_HZ
-from stt_platform.defs.corpus import corpus_stage
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.shown import table
-from stt_platform.defs.work import Work
 from stt_platform.delivery.bundle import (
     SCRIPT,
     SOUND,
@@ -39,11 +36,14 @@ from stt_platform.delivery.bundle import (
 from stt_platform.delivery.merging import merge_recogniser, merge_translator
 from stt_platform.delivery.verify_bundle import read_manifest
 from stt_platform.demo.voices import Preacher, speak
-from stt_platform.files import link_atomically, one_at_a_time, sha256_of
+from stt_platform.files import link_atomically, one_at_a_time
 from stt_platform.models.registry import model
 from stt_platform.models.translators import translator_folder
 from stt_platform.models.whisper_weights import whisper_folder
-from stt_platform.settings import DeliverySettings, PlatformError, Settings, load_settings
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
+from stt_platform.settings import DeliverySettings, PlatformError, load_settings
 from stt_platform.store.adapters import Adapter, made_by, read_adapter
 from stt_platform.store.bundles import Placed, bundle_bytes, place_bundle
 from stt_platform.store.choices import speech_champion
@@ -107,25 +107,32 @@ def _reports(home: Path, sources: list[_Source]) -> dict[str, Path]:
     return {f"reports/{path.name}": path for page in pages for path in (page, page.with_suffix(".json"))}
 
 
-def _parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
-    sources = _sources(home)
+def _parameters(context: StageContext) -> Mapping[str, Any]:
+    chosen = context.settings.delivery
     return {
-        "adapters": {source.folder: source.adapter.adapter_id for source in sources},
-        "reports": {name: sha256_of(path) for name, path in _reports(home, sources).items()},
-        "ctranslate2": settings.delivery.ctranslate2,
-        "full_weights": settings.delivery.full_weights,
+        "adapters": {source.folder: source.adapter.adapter_id for source in _sources(context.home)},
+        "ctranslate2": chosen.ctranslate2,
+        "full_weights": chosen.full_weights,
         "script": script_sha256(),
         "versions": package_versions(),
     }
+
+
+@dataclass(frozen=True)
+class BundleData:
+    """What is in the bundle: the folder of each model, and how many reports."""
+
+    models: tuple[str, ...]
+    reports: int
 
 
 def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
     parts = read_manifest(output.folder / BUNDLE)["parts"]
     shelves = _shelves(platform.home, platform.settings.delivery)
     return {
-        **output.facts,
+        **output.shown,
         "what each model answers": table([_answer(part) for part in parts if part["expected"]]),
-        "folder": dg.MetadataValue.path(str(shelves[0] / output.facts["name"])),
+        "folder": dg.MetadataValue.path(str(shelves[0] / output.shown["name"])),
         "also in": ", ".join(str(shelf) for shelf in shelves[1:]) or "–",
         "on the live machine": f"python3 {SCRIPT}",
     }
@@ -146,12 +153,13 @@ def _shelves(home: Path, chosen: DeliverySettings) -> list[Path]:
     return [bundles_folder(home), *share]
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="delivery",
     kinds={"folder"},
     after=("speech_decision", "translategemma_adapter", "marian_model", "translation_evaluation"),
     parameters=_parameters,
+    files=lambda context: _reports(context.home, _sources(context.home)),
     metadata=_metadata,
     on_request=True,
     hand_out=place_everywhere,
@@ -163,7 +171,7 @@ def adapter_bundle(work: Work) -> StageResult:
     the reports that measured them, checksums, and `verify_bundle.py`, which needs only transformers and peft there: it
     lets every model answer a known utterance or sentence, and wants to read what was answered here.
     """
-    sources = _sources(work.store.home)
+    sources = _sources(work.home)
     if not sources:
         raise PlatformError(
             "there is nothing to deliver yet: no recogniser's adapter has been promoted (speech_decision decides) and no "
@@ -174,14 +182,16 @@ def adapter_bundle(work: Work) -> StageResult:
         parts = _filled(work, bundle, sources)
         manifest = _sealed(work, bundle, parts)
     _refuse_secrets(bundle)
+    data = BundleData(tuple(part.folder for part in parts), len(reports_of(bundle)))
     return StageResult(
-        facts={
+        data=data,
+        shown={
             "name": manifest["name"],
-            "models": ", ".join(part.folder for part in parts),
+            "models": ", ".join(data.models),
             "size (MB)": round(bundle_bytes(bundle) / 1e6, 1),
-            "reports": len(reports_of(bundle)),
+            "reports": data.reports,
             "MLX": _mlx(parts),
-        }
+        },
     )
 
 
@@ -204,7 +214,7 @@ def _filled(work: Work, bundle: Path, sources: list[_Source]) -> list[BundlePart
     _write_sound(bundle / SOUND)
     with work.device("cpu"):
         parts = [part for source in sources for part in _packed(work, bundle, source, work.settings.delivery)]
-    for name, path in _reports(work.store.home, sources).items():
+    for name, path in _reports(work.home, sources).items():
         link_atomically(path, bundle / name)
     return parts
 
@@ -268,7 +278,7 @@ def _asked(work: Work, bundle: Path, source: _Source, base: Path, *, full: bool)
 
 def _base_folder(work: Work, adapter: Adapter) -> Path:
     find = whisper_folder if adapter.kind == "whisper" else translator_folder
-    return find(adapter.base_model, work.store.home, work.say)
+    return find(adapter.base_model, work.home, work.say)
 
 
 def _checked(adapter: Adapter, base: Path) -> AdapterFiles:

@@ -2,27 +2,25 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.corpus import corpus_stage
 from stt_platform.defs.evaluation import assessment_report as report
 from stt_platform.defs.evaluation.scoring import score_text
-from stt_platform.defs.glossary.reading import glossary_digest, names_to_hear
-from stt_platform.defs.platform import Platform
-from stt_platform.defs.work import Work
+from stt_platform.defs.glossary.reading import glossary_files, names_to_hear
 from stt_platform.evaluation.assessment import ChunkToAssess, choose_sample, noise_levels
 from stt_platform.evaluation.speech_measures import error_rates, signature, speech_measures
 from stt_platform.evaluation.speech_scores import RowScore, baseline_band, slices
-from stt_platform.settings import Settings
-from stt_platform.store.assessment import Assessed, assessed_texts, drawable_chunks, drawable_digest, texts_digest
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
+from stt_platform.store.assessment import Assessed, assessed_texts, drawable_chunks
 from stt_platform.store.assessment_lists import hand_out
 from stt_platform.store.choices import record_label_policy
 from stt_platform.store.evaluations import ALL, Measured, number_rows, part, text_row
-from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import StageOutput, StageResult
 
 ASSESSMENT = "assessment"
@@ -34,9 +32,22 @@ KINDS = ("noise", "speaker", "view", "text of")
 _TO_DO = "to_do.json"
 
 
-def _drawing(home: Path, settings: Settings) -> Mapping[str, Any]:
-    chosen = settings.assessment.model_dump(include={"segments", "seed"})
-    return {**chosen, "chunks": drawable_digest(MetadataStore(home))}
+SERMONS_AND_CHUNKS = (
+    *("registrations", "recordings", "stage_results", "splits", "references"),
+    *("speech_chunks", "training_chunks", "consensus"),
+)
+"""What the views `sermons` and `chunks` are made of, and the references."""
+
+
+@dataclass(frozen=True)
+class SampleData:
+    """How many chunks may be drawn, how many were, and how many of these people have transcribed."""
+
+    chunks_that_may_be_drawn: int
+    drawn: int
+    of_sermons: int
+    transcribed: int
+    still_to_be_transcribed: int
 
 
 def _hand_out(home: Path, output: StageOutput) -> None:
@@ -60,13 +71,13 @@ def _check_sample(platform: Platform, output: StageOutput | None) -> Iterator[dg
     )
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="evaluation",
     kinds={"table"},
-    after=("consensus", "sermon_split", "references"),
+    reads=SERMONS_AND_CHUNKS,
     tables=("assessment_sample",),
-    parameters=_drawing,
+    parameters=lambda context: context.settings.assessment.model_dump(include={"segments", "seed"}),
     metadata=report.sample_metadata,
     check_specs=(
         (
@@ -76,8 +87,6 @@ def _check_sample(platform: Platform, output: StageOutput | None) -> Iterator[dg
         ),
     ),
     checks=_check_sample,
-    # Made with the sermons, and not with the scripture corpus.
-    on_request=True,
     hand_out=_hand_out,
 )
 def assessment_sample(work: Work) -> StageResult:
@@ -95,15 +104,15 @@ def assessment_sample(work: Work) -> StageResult:
     levels = noise_levels(pool)
     to_do = [asdict(chunk) for chunk in sample if chunk.chunk_id not in done]
     (work.folder / _TO_DO).write_text(json.dumps(to_do, ensure_ascii=False), encoding="utf-8")
-    report.draw_sample(work.folder, pool, sample, done, levels)
+    report.draw_sample(work.shown_folder, pool, sample, done, levels)
     return StageResult(
-        facts={
-            "chunks that may be drawn": len(pool),
-            "drawn": len(sample),
-            "of sermons": len({chunk.sermon for chunk in sample}),
-            "transcribed": len(sample) - len(to_do),
-            "still to be transcribed": len(to_do),
-        },
+        data=SampleData(
+            chunks_that_may_be_drawn=len(pool),
+            drawn=len(sample),
+            of_sermons=len({chunk.sermon for chunk in sample}),
+            transcribed=len(sample) - len(to_do),
+            still_to_be_transcribed=len(to_do),
+        ),
         tables={"assessment_sample": [_sampled(chunk, levels[chunk.chunk_id]) for chunk in sample]},
     )
 
@@ -113,17 +122,35 @@ def _sampled(chunk: ChunkToAssess, noise: str) -> dict[str, Any]:
     return {"path": row.pop("audio"), **row}
 
 
-def _baseline_parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
-    return {
-        "texts": texts_digest(assessed_texts(MetadataStore(home))),
-        "glossary": glossary_digest(settings),
-        "confidence": settings.evaluation.confidence,
-        "rules": signature("wer"),
-    }
+def _baseline_parameters(context: StageContext) -> Mapping[str, Any]:
+    return {"confidence": context.settings.evaluation.confidence, "rules": signature("wer")}
+
+
+@dataclass(frozen=True)
+class BaselineData:
+    """How wrong the automatic labels are, and what follows from it.
+
+    Attributes:
+        wer, wer_low, wer_high: rates; None where they cannot be told.
+        label_policy: one of `LABEL_POLICIES`; None where nobody has transcribed anything, or the rate cannot be told.
+    """
+
+    texts_scored: int
+    of_sermons: int
+    without_speech: int
+    not_scored: int
+    wer: float | None
+    wer_low: float | None
+    wer_high: float | None
+    label_policy: str | None
+
+
+def _record_policy(home: Path, output: StageOutput) -> None:
+    record_label_policy(home, output.data_as(BaselineData).label_policy, output.shown["verdict"])
 
 
 def _check_baseline(platform: Platform, output: StageOutput | None) -> Iterator[dg.AssetCheckResult]:
-    lost = output.facts["not scored"] if output else 0
+    lost = output.data_as(BaselineData).not_scored if output else 0
     yield dg.AssetCheckResult(
         check_name="every_transcript_is_scored",
         passed=not lost,
@@ -132,20 +159,22 @@ def _check_baseline(platform: Platform, output: StageOutput | None) -> Iterator[
     )
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="evaluation",
     kinds={"table"},
     upstream=("assessment_sample",),
-    after=("references", "transcript"),
+    reads=(*SERMONS_AND_CHUNKS, "transcripts", "assessment_sample"),
+    read=lambda context: assessed_texts(context.store),
     tables=("evaluations", "evaluation_rows"),
     parameters=_baseline_parameters,
+    files=lambda context: glossary_files(context.settings),
+    hand_out=_record_policy,
     metadata=report.baseline_metadata,
     check_specs=(
         ("every_transcript_is_scored", "Each text that people wrote could be held against an automatic one.", False),
     ),
     checks=_check_baseline,
-    on_request=True,
 )
 def baseline_wer(work: Work) -> StageResult:
     """How many words of the automatic labels are wrong, and so how they may be used for training.
@@ -156,31 +185,41 @@ def baseline_wer(work: Work) -> StageResult:
     people wrote everything, and no chunk by itself, counts as one text, held against all its accepted chunks: what was
     said where no chunk is counts as missing there. Sermons of the split `final` are left out.
     """
-    texts = assessed_texts(work.store)
+    texts = work.read
     if not texts:
-        record_label_policy(work.store.home, None, "")
-        facts = {"texts scored": 0, "not scored": 0, "verdict": report.NOBODY_HAS_TRANSCRIBED}
-        return StageResult(facts=facts, tables={"evaluations": [], "evaluation_rows": []})
+        nothing = BaselineData(0, 0, 0, 0, None, None, None, None)
+        shown = {"texts scored": 0, "not scored": 0, "verdict": report.NOBODY_HAS_TRANSCRIBED}
+        return StageResult(data=nothing, tables={"evaluations": [], "evaluation_rows": []}, shown=shown)
     scores = [score_text(text, text.hypothesis, _no_transcript(text)) for text in texts]
     names, no_names = names_to_hear(work.settings)
     confidence = work.settings.evaluation.confidence
     measures = speech_measures(scores, names, confidence=confidence)
     band = baseline_band(measures.values["wer"])
-    record_label_policy(work.store.home, band.label_policy, band.words)
     of = Measured(f"{work.stage}-{work.key[:12]}", _systems(texts), ASSESSMENT)
     signatures = {metric: signature(metric) for metric in measures.values}
     rows = number_rows(of, ALL, measures.values, signatures)
     for kind, value, scored in _parts(scores):
         rows += number_rows(of, part(kind, value), error_rates(scored, confidence=confidence), signatures)
-    report.draw_baseline(work.folder, rows, measures.mistakes, confidence)
-    counted = [score.status for score in scores]
+    report.draw_baseline(work.shown_folder, rows, measures.mistakes, confidence)
+    counted, wer = [score.status for score in scores], measures.values["wer"]
+    data = BaselineData(
+        texts_scored=counted.count("scored"),
+        of_sermons=wer.n,
+        without_speech=counted.count("no speech"),
+        not_scored=counted.count("not scored"),
+        wer=wer.value,
+        wer_low=wer.low,
+        wer_high=wer.high,
+        label_policy=band.label_policy,
+    )
     return StageResult(
-        facts={
+        data=data,
+        shown={
             **report.numbers(measures.values),
-            "texts scored": counted.count("scored"),
-            "of sermons": measures.values["wer"].n,
-            "without speech": counted.count("no speech"),
-            "not scored": counted.count("not scored"),
+            "texts scored": data.texts_scored,
+            "of sermons": data.of_sermons,
+            "without speech": data.without_speech,
+            "not scored": data.not_scored,
             "verdict": band.words,
             **({"names are not scored": no_names} if no_names else {}),
         },

@@ -10,12 +10,12 @@ from typing import Any
 import dagster as dg
 import pyarrow.parquet as pq
 
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.shown import page, picture, table
 from stt_platform.evaluation.assessment import ChunkToAssess
 from stt_platform.evaluation.assessment_pictures import Share, bands_picture, sample_picture
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.speech_measures import EntityMistake
+from stt_platform.orchestration.platform import Platform
 from stt_platform.speech.references import NO_SPEECH
 from stt_platform.store.assessment import WHOLE_SERMON
 from stt_platform.store.assessment_lists import assessment_folder
@@ -69,27 +69,27 @@ def _shares(strata: Sequence[Mapping[str, Any]], column: str) -> list[Share]:
 
 def sample_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
     """What to do next, the lists, and how the sample compares with all there is."""
-    strata = json.loads((output.folder / _STRATA).read_text(encoding="utf-8"))
+    strata = json.loads((output.shown_folder / _STRATA).read_text(encoding="utf-8"))
     folder = assessment_folder(platform.home)
     return {
-        "what to do next": dg.MetadataValue.md(_what_to_do(platform, output.facts)),
-        "picture": picture(output.folder / _PICTURE, "what was drawn, beside all that there is"),
-        **output.facts,
+        "what to do next": dg.MetadataValue.md(_what_to_do(platform, output.shown)),
+        "picture": picture(output.shown_folder / _PICTURE, "what was drawn, beside all that there is"),
+        **output.shown,
         "lists to fill": dg.MetadataValue.path(str(folder)),
         "look at it": page(platform, "evaluation"),
         "by sermon, noise and speaker": table(strata[:_MOST_ROWS]),
     }
 
 
-def _what_to_do(platform: Platform, facts: Mapping[str, Any]) -> str:
+def _what_to_do(platform: Platform, shown: Mapping[str, Any]) -> str:
     folder = assessment_folder(platform.home)
-    if not facts["drawn"]:
+    if not shown["drawn"]:
         return "There is nothing to draw from yet: take sermons in, let them run, and make `sermon_split`."
-    if not facts["still to be transcribed"]:
+    if not shown["still to be transcribed"]:
         return "All that was drawn is transcribed. Look at `baseline_wer`, and materialise `view_comparison`."
     return "\n".join(
         [
-            f"{facts['still to be transcribed']} of {facts['drawn']} chunks are still to be transcribed.",
+            f"{shown['still to be transcribed']} of {shown['drawn']} chunks are still to be transcribed.",
             "",
             f"1. Open `{folder / 'assessment_sample.csv'}` in a spreadsheet program.",
             "2. Listen to the file in the column `audio`, and write **all that is said** into `manual_text`, from scratch: do "
@@ -135,9 +135,9 @@ def baseline_metadata(platform: Platform, output: StageOutput) -> Mapping[str, A
     """The verdict in words, the rate over the bands, its parts, and the texts that went wrong most."""
     policy = label_policy(platform.home, platform.settings.assessment.label_policy)
     shown = {"label policy": policy.policy, "why this policy": policy.why}
-    if not (output.folder / _MISTAKES).exists():
+    if not (output.shown_folder / _MISTAKES).exists():
         to_do = "Fill in a list of `assessment_sample` (its page says how), or put a text beside a recording."
-        return {"what to do next": dg.MetadataValue.md(to_do), **shown, **output.facts}
+        return {"what to do next": dg.MetadataValue.md(to_do), **shown, **output.shown}
     rows = pq.read_table(output.folder / "evaluations.parquet").to_pylist()
     texts = pq.read_table(output.folder / "evaluation_rows.parquet").to_pylist()
     if any(text["slice"] == part("text of", WHOLE_SERMON) for text in texts):
@@ -145,17 +145,17 @@ def baseline_metadata(platform: Platform, output: StageOutput) -> Mapping[str, A
             "some texts are of a whole sermon; what was said where no chunk was accepted counts as missing there, so the "
             "labels themselves are better than these say"
         )
-    drawn = output.folder / _PICTURE
+    drawn = output.shown_folder / _PICTURE
     return {
-        "verdict": output.facts["verdict"],
+        "verdict": output.shown["verdict"],
         **({"picture": picture(drawn, "the error rate over the bands")} if drawn.exists() else {}),
         **shown,
-        **{name: value for name, value in output.facts.items() if name != "verdict"},
+        **{name: value for name, value in output.shown.items() if name != "verdict"},
         "look at it": page(platform, "evaluation"),
         "all numbers": table([shown_number(row) for row in rows if row["slice"] == ALL]),
         "by part": table([shown_number(row) for row in rows if row["slice"] != ALL]),
         "references and names that went wrong": table(
-            json.loads((output.folder / _MISTAKES).read_text(encoding="utf-8"))
+            json.loads((output.shown_folder / _MISTAKES).read_text(encoding="utf-8"))
         ),
         "texts with most errors": table(_worst(texts)),
         "not scored": not_scored(texts),

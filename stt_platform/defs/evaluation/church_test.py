@@ -98,14 +98,14 @@ def freeze_church_test(store: MetadataStore, settings: Settings, log: Callable[[
         test = _drawn(store, settings)
         if test is None:
             return
-        freeze_sermons(store)
+        freeze_sermons(store.home, _splits(store))
         write_atomically(path, test.to_json().encode())
         log(f"the church test is frozen: {len(test.rows)} rows of {len(test.sermons)} sermons, in {path}")
 
 
 def church_test_problems(store: MetadataStore, test: ChurchTest, adapter: Adapter | None) -> list[str]:
     """What makes the test worthless today, a sentence each; empty where nobody has touched it."""
-    splits = {row["sermon"]: row["split"] for row in store.query("select sermon, split from splits").to_pylist()}
+    splits = _splits(store)
     learned: dict[str, set[str]] = {}
     for row in store.query(_LEARNED).to_pylist():
         learned.setdefault(f"the training set {row['set']}", set()).add(row["sermon"])
@@ -122,6 +122,10 @@ def church_test_problems(store: MetadataStore, test: ChurchTest, adapter: Adapte
             learned=learned,
         ),
     )
+
+
+def _splits(store: MetadataStore) -> dict[str, str]:
+    return {row["sermon"]: row["split"] for row in store.query("select sermon, split from splits").to_pylist()}
 
 
 def sermons_without_reference(store: MetadataStore) -> list[str]:
@@ -172,7 +176,10 @@ def _whole_sermons(store: MetadataStore, settings: Settings) -> list[Transcribed
     found = []
     for row in store.query(_SERMONS).to_pylist():
         # Not those of which a recogniser made nothing: they are its errors.
-        chunks = accepted_chunks(store, row["sermon"], view)
+        speech, training = (
+            store.read(name, row["sermon"]).to_pylist() for name in ("speech_chunks", "training_chunks")
+        )
+        chunks = accepted_chunks(speech, training, view)
         spans = sorted((chunk["start_sample"], chunk["end_sample"]) for chunk in chunks)
         found.append(
             TranscribedText(

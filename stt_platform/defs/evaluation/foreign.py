@@ -10,10 +10,10 @@ from stt_platform.audio.reading import read_stretch
 from stt_platform.defs.evaluation.hearing import Heard, Stretch
 from stt_platform.defs.evaluation.speech_material import SpokenText
 from stt_platform.defs.recognisers import SpeechSystem
-from stt_platform.defs.work import Work
 from stt_platform.evaluation.agreement import pairwise_cer
 from stt_platform.evaluation.speech_scores import RowScore
 from stt_platform.models.registry import model
+from stt_platform.orchestration.work import Work
 from stt_platform.speech.language import DOUBTFUL_LOGPROB, english_evidence
 from stt_platform.speech.recogniser import WINDOW_SAMPLES, ChunkSpan, FasterWhisper
 from stt_platform.speech.second_opinion import PocketSphinx, Wav2Vec2Ctc

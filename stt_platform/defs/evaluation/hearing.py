@@ -16,7 +16,7 @@ from stt_platform.audio.media import UnreadableMedia
 from stt_platform.audio.reading import read_stretch
 from stt_platform.audio.vad import FRAME_SAMPLES, energies_of_blocks, probabilities_of_blocks
 from stt_platform.defs.recognisers import SpeechSystem
-from stt_platform.defs.work import Work
+from stt_platform.orchestration.work import Work
 from stt_platform.settings import Settings
 from stt_platform.speech.recogniser import (
     MAX_COMPRESSION_RATIO,
@@ -28,7 +28,7 @@ from stt_platform.speech.recogniser import (
     ChunkSpan,
     FasterWhisper,
 )
-from stt_platform.store.speech_hypotheses import KeptHearing, SpeechHypothesisStore, sound_key
+from stt_platform.store.hypotheses import KeptHearing, SpeechHypothesisStore, sound_key
 
 _BLOCK_SAMPLES = 512 * FRAME_SAMPLES
 
@@ -85,7 +85,7 @@ def hear(work: Work, system: SpeechSystem, stretches: Sequence[Stretch]) -> dict
     that is longer than Whisper's window is cut in its pauses, and its texts are joined. The device is held only while
     something is heard.
     """
-    store = SpeechHypothesisStore(work.store.home, system.identity, decoding_of(work.settings))
+    store = SpeechHypothesisStore(work.home, system.identity, decoding_of(work.settings))
     pieces = {stretch.row_id: _pieces(stretch, work.settings) for stretch in stretches}
     wanted = {key for found in pieces.values() if not isinstance(found, str) for key, _ in found.spans}
     before = store.find(wanted)

@@ -1,92 +1,68 @@
 """Collecting references: files beside recordings, in `STT_HOME/references`, and lists of the assessment that came back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stt_platform.speech.references import Reference, UnreadableReferences, read_references
 from stt_platform.store.assessment_lists import SPREADSHEETS, assessment_folder, returned_lists
 from stt_platform.store.intake import REFERENCE_SUFFIXES, registrations
-from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.names import is_sermon_key
-
-_UNMATCHED = "unmatched"
 
 
 @dataclass(frozen=True)
-class Collected:
-    """What a look at all files of references found.
+class ReferenceFile:
+    """A file of references: the sermon that it is for, where its place says so, and what people call it."""
 
-    Attributes:
-        accepted: of which `chunks` are for chunks, and `no_speech` say that nobody speaks; the others are for whole sermons.
+    path: Path
+    owner: str | None
+    source: str
+
+
+def reference_files(home: Path) -> list[ReferenceFile]:
+    """The files of references, in the order in which their texts count: of several for one chunk the first one does.
+
+    Those beside the recording come first, then those in `references`, then the lists in `assessment`, each by name. A file
+    in `STT_HOME/references` says which sermon it is for in its column `sermon`, by its `chunk_id`, or by its name
+    (`<sermon key>.txt`).
     """
-
-    files: int
-    accepted: int
-    rejected: int
-    sermons: int
-    chunks: int
-    no_speech: int
-
-
-def collect_references(store: MetadataStore) -> Collected:
-    """Read every file of references and replace the `references` table; bad rows are kept with their reason.
-
-    A file in `STT_HOME/references` says which sermon it is for in its column `sermon`, by its `chunk_id`, or by its
-    name (`<sermon key>.txt`). Of several texts for one chunk, or for one whole sermon, the first counts: files beside
-    the recording come first, then those in `references`, then the lists in `assessment`, each by name and line.
-    """
-    chunks = {row["chunk_id"]: row["sermon"] for row in store.query("select chunk_id, sermon from chunks").to_pylist()}
-    sermons = frozenset(registrations(store.home))
-    rows: dict[str, list[dict]] = {_UNMATCHED: []}
-    first: dict[tuple[str, str | None], str] = {}
-    files = 0
-    for path, owner, source in _files(store.home):
-        files += 1
-        for row in _rows(path, owner, source, sermons, chunks, first):
-            part = row["sermon"] if row["status"] == "accepted" or row["sermon"] in sermons else _UNMATCHED
-            rows.setdefault(part, []).append(row)
-    for part in set(store.parts("references")) - set(rows):
-        store.remove(part, "references")
-    for part in sorted(rows):
-        store.write("references", part, rows[part])
-    everything = [row for part in rows.values() for row in part]
-    accepted = [row for row in everything if row["status"] == "accepted"]
-    return Collected(
-        files=files,
-        accepted=len(accepted),
-        rejected=len(everything) - len(accepted),
-        sermons=len({row["sermon"] for row in accepted}),
-        chunks=sum(row["chunk_id"] is not None for row in accepted),
-        no_speech=sum(not row["text"] for row in accepted),
-    )
-
-
-def _files(home: Path) -> Iterator[tuple[Path, str | None, str]]:
-    """Each file with the sermon that it is for, where its place says so, and what people call it."""
-    for sermon in registrations(home):
-        for path in sorted((home / "sermons" / sermon / "references").glob("*")):
-            if not path.name.startswith("."):
-                yield path, sermon, path.name
+    found = [
+        ReferenceFile(path, sermon, path.name)
+        for sermon in registrations(home)
+        for path in sorted((home / "sermons" / sermon / "references").glob("*"))
+        if not path.name.startswith(".")
+    ]
     for path in sorted((home / "references").glob("*")):
         known = path.suffix.lower() in REFERENCE_SUFFIXES | SPREADSHEETS
         if known and path.is_file() and not path.name.startswith((".", "~")):
-            yield path, path.stem if is_sermon_key(path.stem) else None, path.name
-    for path in returned_lists(home):
-        yield path, None, f"{assessment_folder(home).name}/{path.name}"
+            found.append(ReferenceFile(path, path.stem if is_sermon_key(path.stem) else None, path.name))
+    lists = returned_lists(home)
+    return found + [ReferenceFile(path, None, f"{assessment_folder(home).name}/{path.name}") for path in lists]
+
+
+def read_reference_files(
+    files: Iterable[ReferenceFile], chunks: Mapping[str, str], sermons: frozenset[str]
+) -> list[dict[str, Any]]:
+    """Read the rows of `references`; those that fit no sermon or chunk are rejected with their reason.
+
+    Args:
+        chunks: the sermon of each chunk.
+    """
+    first: dict[tuple[str, str | None], str] = {}
+    return [row for file in files for row in _rows(file, sermons, chunks, first)]
 
 
 def _rows(
-    path: Path,
-    owner: str | None,
-    source: str,
+    file: ReferenceFile,
     sermons: frozenset[str],
     chunks: Mapping[str, str],
     first: dict[tuple[str, str | None], str],
 ) -> Iterator[dict]:
     """The rows of a file; `first` says where the text of each chunk and each whole sermon came from, and is added to."""
+    owner, source = file.owner, file.source
     try:
-        references = read_references(path)
+        references = read_references(file.path)
     except (UnreadableReferences, OSError) as error:
         yield _row(Reference("", owner, None, None, 0), owner or "", source, str(error))
         return

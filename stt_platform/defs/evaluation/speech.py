@@ -1,16 +1,12 @@
 """How well a recogniser hears, and whether an adapter hears better: the asset `speech_evaluation`."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 
-from stt_platform.defs.corpus import corpus_stage
-from stt_platform.defs.cycles import CYCLES
 from stt_platform.defs.evaluation.church_test import (
     church_test,
     church_test_file,
@@ -20,10 +16,11 @@ from stt_platform.defs.evaluation.church_test import (
     sermons_without_reference,
 )
 from stt_platform.defs.evaluation.hearing import decoding_of
-from stt_platform.defs.evaluation.speech_material import general_speech, sound_digests
+from stt_platform.defs.evaluation.speech_material import church_sounds, general_speech
 from stt_platform.defs.evaluation.speech_measuring import (
     CHURCH,
     SpeechMeasured,
+    SpeechSets,
     measure,
 )
 from stt_platform.defs.evaluation.speech_report import (
@@ -35,17 +32,21 @@ from stt_platform.defs.evaluation.speech_report import (
     speech_report,
 )
 from stt_platform.defs.evaluation.speech_tables import WHY_NOTHING, SpeechTables, marks_of
-from stt_platform.defs.glossary.reading import names_to_hear
-from stt_platform.defs.platform import Platform
+from stt_platform.defs.glossary.reading import glossary_files
 from stt_platform.defs.recognisers import adapter_system, base_model_of, base_system
-from stt_platform.defs.work import Work
 from stt_platform.evaluation.church_test import ChurchTest
 from stt_platform.evaluation.report import NotScored, render_report, verdict
 from stt_platform.evaluation.speech_measures import signature
+from stt_platform.feedback.decision import GeneralVerdict, TestState
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.scopes import CYCLE
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.settings import PlatformError, Settings
 from stt_platform.store.adapters import made_by
-from stt_platform.store.choices import training_view
+from stt_platform.store.choices import VIEWS, training_view
 from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.reading import Read
 from stt_platform.store.reports import ReportCard, published_report, write_report
 from stt_platform.store.stages import StageOutput, StageResult
 
@@ -53,37 +54,72 @@ ADAPTER = "whisper_adapter"
 """The asset that trains what is measured here."""
 
 UNTOUCHED, BETTER, NOT_WORSE = "test_set_untouched", "better_than_its_base", "general_set_not_worse"
-_NO_ADAPTER = "no adapter"
 _REMEDY = "put back what was changed, or delete {file}: then a new test is drawn"
-_UNTOUCHED, _NO_TEST = "untouched", "there is none yet"
-VALID_TEST = (_UNTOUCHED, _NO_TEST)
-"""What the fact `test set` says where nobody has touched the church test."""
+_STATE_IN_WORDS = {TestState.UNTOUCHED: "untouched", TestState.NONE: "there is none yet"}
+
+ChurchVerdict = Literal["better", "worse", "undecided", "not valid", "not measured", "no adapter"]
 
 
-def _parameters(home: Path, settings: Settings, cycle: str) -> Mapping[str, Any]:
-    store = MetadataStore(home)
-    adapter = made_by(home, ADAPTER, cycle)
+@dataclass(frozen=True)
+class SpeechEvaluationData:
+    """What was measured of an adapter, or of the base model where there is none.
+
+    Attributes:
+        test_problems: how many reasons there are that the church test is not valid.
+        church: the adapter beside its base on the church test.
+        church_wer_base, church_wer_adapter, general_wer_base, general_wer_adapter: rates; None where not measured.
+    """
+
+    evaluation_id: str
+    adapter_id: str | None
+    test: TestState
+    test_problems: int
+    church: ChurchVerdict
+    general: GeneralVerdict
+    view: str
+    church_wer_base: float | None
+    church_wer_adapter: float | None
+    general_wer_base: float | None
+    general_wer_adapter: float | None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """All that is measured on, and what is known of the test and of earlier cycles."""
+
+    sets: SpeechSets
+    missing: list[NotScored]
+    problems: list[str]
+    earlier: Mapping[str, list[dict[str, Any]]]
+
+
+def _read(context: StageContext) -> _Read:
+    store, settings = context.store, context.settings
+    adapter = made_by(context.home, ADAPTER, context.part)
     test = church_test(store, settings)
-    names, _ = names_to_hear(settings)
-    general = general_speech(home, settings)
+    sets = SpeechSets(test, church_sounds(context, test) if test else {}, general_speech(context.home, settings))
+    return _Read(
+        sets=sets,
+        missing=_missing(store, settings, test),
+        problems=church_test_problems(store, test, adapter) if test else [],
+        earlier={str(cycle): rows for cycle, rows in earlier_numbers(store, context.cycle).items()},
+    )
+
+
+def _parameters(context: StageContext) -> Mapping[str, Any]:
+    settings = context.settings
+    adapter = made_by(context.home, ADAPTER, context.part)
     chosen = settings.evaluation
     return {
-        "cycle": cycle,
+        "cycle": context.part,
         "base": base_model_of(adapter, settings).identity,
         "adapter": adapter.adapter_id if adapter else None,
         "decoding": decoding_of(settings),
         "cutting": [settings.vad.model_dump(), settings.chunking.model_dump()],
         "second opinion": settings.agreement.second_model,
-        "view": training_view(home, settings.training_view).view,
-        "church test": test.sha256 if test else None,
-        "not in it": [asdict(each) for each in _missing(store, settings, test)],
-        "touched": church_test_problems(store, test, adapter) if test else [],
-        "sound": sound_digests(home, test) if test else {},
-        "general": [general.digest, *(asdict(each) for each in general.missing)],
+        "view": training_view(context.home, settings.training_view).view,
         "judging": [chosen.confidence, chosen.general_wer_margin, chosen.both_views],
-        "names": hashlib.sha256(json.dumps(names).encode()).hexdigest(),
         "rules": [signature(metric) for metric in ("wer", "raw_wer", "entity_f1")],
-        "earlier": hashlib.sha256(json.dumps(earlier_numbers(store, int(cycle))).encode()).hexdigest(),
     }
 
 
@@ -94,37 +130,46 @@ def _prepare(home: Path, settings: Settings, log: Callable[[str], None]) -> None
 def _checks(platform: Platform, output: StageOutput | None) -> Iterator[dg.AssetCheckResult]:
     if output is None:
         return
-    facts = output.facts
+    data = output.data_as(SpeechEvaluationData)
     yield dg.AssetCheckResult(
         check_name=UNTOUCHED,
-        passed=facts["test set"] in VALID_TEST,
+        passed=data.test != TestState.TOUCHED,
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={
-            "found": facts["test set"],
+            "found": output.shown["test set"],
             "what to do": _REMEDY.format(file=church_test_file(platform.home)),
         },
     )
-    yield _wanted(BETTER, facts["church test"], "better")
-    yield _wanted(NOT_WORSE, facts["general set"], "not worse")
+    yield _wanted(BETTER, data.church, "better")
+    yield _wanted(NOT_WORSE, data.general, GeneralVerdict.NOT_WORSE)
 
 
 def _wanted(check: str, found: str, wanted: str) -> dg.AssetCheckResult:
     """Without an adapter there is nothing that could fail."""
     return dg.AssetCheckResult(
         check_name=check,
-        passed=found in (wanted, _NO_ADAPTER),
+        passed=found in (wanted, GeneralVerdict.NO_ADAPTER),
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"found": found},
+        metadata={"found": str(found)},
     )
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="evaluation",
     kinds={"whisper"},
-    after=("references", "sermon_split", ADAPTER),
+    after=(ADAPTER,),
+    reads=(
+        *("registrations", "recordings", "stage_results", "splits", "references"),
+        *("speech_chunks", "training_chunks", "consensus", "segments", "sound_measures"),
+        Read("training_examples", by=("speech_training_set",)),
+        Read("evaluations", by=("speech_evaluation",), cycles="before"),
+    ),
+    outputs=tuple(VIEWS.values()),
+    read=_read,
     tables=("evaluations", "comparisons", "evaluation_rows"),
     parameters=_parameters,
+    files=lambda context: glossary_files(context.settings),
     prepare=_prepare,
     published=published_report(report_name("{part}")),
     metadata=speech_metadata,
@@ -139,7 +184,7 @@ def _wanted(check: str, found: str, wanted: str) -> dg.AssetCheckResult:
     ),
     checks=_checks,
     on_device=lambda settings: True,
-    parts=CYCLES,
+    scope=CYCLE,
     on_request=True,
 )
 def speech_evaluation(work: Work) -> StageResult:
@@ -150,28 +195,28 @@ def speech_evaluation(work: Work) -> StageResult:
     test-clean into `STT_HOME/general`). Intervals and comparisons are by sermon and by speaker. The page of the cycle has
     every number with its interval, the best and the worst texts, what was not scored and why, and the curve over the cycles.
     """
-    store, settings, home = work.store, work.settings, work.store.home
+    settings, home, read = work.settings, work.home, work.read
     adapter = made_by(home, ADAPTER, work.part)
     base = base_system(base_model_of(adapter, settings).name)
     if adapter is not None and not adapter.serving.is_dir():
         raise PlatformError(f"{adapter.serving} is not there: make {ADAPTER} of cycle {work.part} again")
-    test = church_test(store, settings)
-    problems = church_test_problems(store, test, adapter) if test else []
+    test = read.sets.test
     view = training_view(home, settings.training_view)
-    measured = measure(work, base, adapter_system(adapter, base.identity) if adapter else None, test, view.view)
+    system = adapter_system(adapter, base.identity) if adapter else None
+    measured = measure(work, base, system, read.sets, view.view)
     evaluation_id = f"{report_name(work.part)}-{work.key[:12]}"
     tables = SpeechTables(evaluation_id, settings, measured, marks_of(test, measured))
-    missing = _missing(store, settings, test)
-    problem = _in_words(problems)
+    problem = _in_words(read.problems)
     report = speech_report(
         measured,
         cycle=work.part,
         test=test,
+        touched=bool(read.problems),
         problem=f"{problem}; {_REMEDY.format(file='STT_HOME/splits/church_test.json')}" if problem else "",
         decoding=decoding_of(settings),
         confidence=settings.evaluation.confidence,
-        curves=curves_of(store, int(work.part), tables.numbers, tables.marks),
-        missing=missing,
+        curves=curves_of(read.earlier, work.cycle, tables.numbers, tables.marks),
+        missing=read.missing,
     )
     found = verdict(report)
     card = ReportCard(
@@ -183,19 +228,35 @@ def speech_evaluation(work: Work) -> StageResult:
         words=found.words,
         evaluation_id=evaluation_id,
     )
-    write_report(work.folder, render_report(report), card)
-    draw_scores(work.folder, measured)
-    facts = {
-        "verdict": found.words,
-        "church test": _church_decision(measured, problem),
-        "general set": _general_decision(measured),
-        "test set": problem or (_UNTOUCHED if test else _NO_TEST),
-        "view": view.view,
+    write_report(work.shown_folder, render_report(report), card)
+    draw_scores(work.shown_folder, measured)
+    data = SpeechEvaluationData(
+        evaluation_id=evaluation_id,
+        adapter_id=adapter.adapter_id if adapter else None,
+        test=TestState.TOUCHED if read.problems else TestState.UNTOUCHED if test else TestState.NONE,
+        test_problems=len(read.problems),
+        church=_church_verdict(measured, touched=bool(read.problems)),
+        general=_general_verdict(measured),
+        view=view.view,
         **_wers(measured),
+    )
+    shown = {
+        "verdict": found.words,
+        "church test": data.church,
+        "general set": data.general,
+        "test set": problem or _STATE_IN_WORDS[data.test],
+        "view": view.view,
+        **{
+            f"WER of the {who} on the {name} set (%)": round(100 * rate, 2)
+            for name in ("church", "general")
+            for who in ("base", "adapter")
+            if (rate := getattr(data, f"{name}_wer_{who}")) is not None
+        },
     }
     return StageResult(
-        facts=facts,
+        data=data,
         tables={"evaluations": tables.numbers, "comparisons": tables.comparisons, "evaluation_rows": tables.texts},
+        shown=shown,
     )
 
 
@@ -228,29 +289,30 @@ def _in_words(problems: list[str]) -> str:
     return "; ".join(problems[:3]) + more
 
 
-def _church_decision(measured: SpeechMeasured, problem: str) -> str:
+def _church_verdict(measured: SpeechMeasured, *, touched: bool) -> ChurchVerdict:
     if measured.adapter is None:
-        return _NO_ADAPTER
-    if problem:
+        return "no adapter"
+    if touched:
         return "not valid"
     if measured.church is None:
         return "not measured"
-    better = measured.church.whole.comparisons["wer"].better
-    return {"a": "worse", "b": "better"}.get(better, "undecided")
+    verdicts: Mapping[str | None, ChurchVerdict] = {"a": "worse", "b": "better"}
+    return verdicts.get(measured.church.whole.comparisons["wer"].better, "undecided")
 
 
-def _general_decision(measured: SpeechMeasured) -> str:
+def _general_verdict(measured: SpeechMeasured) -> GeneralVerdict:
     if measured.adapter is None:
-        return _NO_ADAPTER
-    return measured.not_worse.verdict if measured.not_worse is not None else "not measured"
+        return GeneralVerdict.NO_ADAPTER
+    return GeneralVerdict(measured.not_worse.verdict) if measured.not_worse else GeneralVerdict.NOT_MEASURED
 
 
 def _wers(measured: SpeechMeasured) -> dict[str, float | None]:
-    found: dict[str, float | None] = {}
-    for name, of_set in (("church", measured.church), ("general", measured.general)):
-        if of_set is None:
-            continue
-        for who, values in (("base", of_set.whole.base), ("adapter", of_set.whole.adapter)):
-            if values is not None and values["wer"].value is not None:
-                found[f"WER of the {who} on the {name} set (%)"] = round(100 * values["wer"].value, 2)
-    return found
+    sets = {"church": measured.church, "general": measured.general}
+    return {
+        f"{name}_wer_{who}": values["wer"].value if values is not None else None
+        for name, of_set in sets.items()
+        for who, values in (
+            ("base", of_set.whole.base if of_set else None),
+            ("adapter", of_set.whole.adapter if of_set else None),
+        )
+    }

@@ -1,12 +1,9 @@
 """What recognisers are measured on: the rows of the church test and of general sets, and where their sound lies."""
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from stt_platform.defs.evaluation.folders import general_folder
 from stt_platform.defs.evaluation.hearing import Heard, Stretch
@@ -16,9 +13,11 @@ from stt_platform.evaluation.church_test import ChurchTest
 from stt_platform.evaluation.general_sets import USABLE, SpeechSet, Utterance, read_general_sets
 from stt_platform.evaluation.report import NotScored
 from stt_platform.evaluation.speech_scores import RowScore, SpeechRow, score_rows
+from stt_platform.orchestration.work import StageContext
 from stt_platform.settings import Settings
 from stt_platform.store.choices import VIEWS
-from stt_platform.store.stages import current_output
+from stt_platform.store.digests import digest_of, file_digest
+from stt_platform.store.stages import StageOutput
 
 _WHAT_TO_PUT = (
     "put recordings with their texts there, such as LibriSpeech's test-clean as it is unpacked "
@@ -54,7 +53,7 @@ class GeneralSpeech:
 
     Attributes:
         missing: what is not among them, and why.
-        digest: changes with the texts and with the files of the sound.
+        digest: of the texts, of the content of the sound files, and of what is missing.
     """
 
     rows: tuple[SpokenText, ...]
@@ -66,12 +65,24 @@ class GeneralSpeech:
         return tuple(sorted({row.kinds["set"] for row in self.rows}))
 
 
-def church_rows(home: Path, test: ChurchTest, view: str) -> list[SpokenText]:
+Sounds = Mapping[str, StageOutput | None]
+"""The output with the sound of a sermon in a view, by "view sermon"; None where there is none."""
+
+
+def church_sounds(context: StageContext, test: ChurchTest) -> Sounds:
+    """The sound of every sermon of the test, in all views."""
+    return {
+        f"{view} {sermon}": context.output(sermon, made_by)
+        for sermon in test.sermons
+        for view, made_by in VIEWS.items()
+    }
+
+
+def church_rows(sounds: Sounds, test: ChurchTest, view: str) -> list[SpokenText]:
     """The rows of the church test in a view of their recordings."""
-    sounds = {sermon: current_output(home, sermon, VIEWS[view]) for sermon in test.sermons}
     rows = []
     for row in test.rows:
-        output = sounds[row.sermon]
+        output = sounds[f"{view} {row.sermon}"]
         path = output.folder / "audio.wav" if output else None
         problem = "" if path else f"{row.sermon} has no sound in the view {view}: run its stages"
         stretches = [
@@ -92,15 +103,6 @@ def church_rows(home: Path, test: ChurchTest, view: str) -> list[SpokenText]:
     return rows
 
 
-def sound_digests(home: Path, test: ChurchTest) -> dict[str, list[str]]:
-    """Of the sound of every sermon of the test, in all views."""
-    found = {}
-    for sermon in test.sermons:
-        outputs = [current_output(home, sermon, stage) for stage in VIEWS.values()]
-        found[sermon] = [output.digest if output else "" for output in outputs]
-    return found
-
-
 def general_speech(home: Path, settings: Settings) -> GeneralSpeech:
     """The utterances of every general set of speech, as many of each as are wanted, drawn by speaker."""
     folder = general_folder(home, settings)
@@ -116,7 +118,7 @@ def general_speech(home: Path, settings: Settings) -> GeneralSpeech:
     if not rows:
         where = str(folder).replace(str(home), "STT_HOME")
         missing.append(NotScored("general set of speech", f"there is none in {where}: {_WHAT_TO_PUT}"))
-    return GeneralSpeech(tuple(rows), tuple(missing), _digest(rows))
+    return GeneralSpeech(tuple(rows), tuple(missing), _digest(rows, missing))
 
 
 def scored(rows: Sequence[SpokenText], heard: Mapping[str, Heard], foreign: Mapping[str, str]) -> list[RowScore]:
@@ -169,12 +171,9 @@ def _speaker(utterance: Utterance) -> str:
     return utterance.speaker or "unknown"
 
 
-def _digest(rows: Iterable[SpokenText]) -> str:
-    facts: list[Any] = []
-    for row in rows:
-        state = row.stretches[0].path.stat()
-        facts.append([row.row_id, row.group, row.reference, state.st_size, state.st_mtime_ns])
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+def _digest(rows: Iterable[SpokenText], missing: Iterable[NotScored]) -> str:
+    texts = [[row.row_id, row.group, row.reference, file_digest(row.stretches[0].path)] for row in rows]
+    return digest_of([texts, list(missing)])
 
 
 def _speech_row(row: SpokenText, heard: Mapping[str, Heard]) -> SpeechRow:

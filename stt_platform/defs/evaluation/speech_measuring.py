@@ -6,21 +6,22 @@ from dataclasses import dataclass
 from stt_platform.defs.evaluation.foreign import foreign_rows
 from stt_platform.defs.evaluation.hearing import hear
 from stt_platform.defs.evaluation.speech_material import (
+    GeneralSpeech,
+    Sounds,
     SpokenText,
     church_rows,
-    general_speech,
     scored,
     stretches_of,
     work_s,
 )
 from stt_platform.defs.glossary.reading import names_to_hear
 from stt_platform.defs.recognisers import SpeechSystem
-from stt_platform.defs.work import Work
 from stt_platform.evaluation.church_test import ChurchTest
 from stt_platform.evaluation.paired import NonInferiority, non_inferior
 from stt_platform.evaluation.report import NotScored
 from stt_platform.evaluation.speech_comparison import Compared, HeardRows, compare_parts, compare_systems
 from stt_platform.evaluation.speech_scores import RowScore
+from stt_platform.orchestration.work import Work
 from stt_platform.store.choices import VIEWS
 
 CHURCH, GENERAL = "church_test", "general_speech"
@@ -69,16 +70,25 @@ class SpeechMeasured:
     missing: tuple[NotScored, ...]
 
 
+@dataclass(frozen=True)
+class SpeechSets:
+    """What recognisers are measured on: the church test with the sound of its sermons, and general speech."""
+
+    test: ChurchTest | None
+    sounds: Sounds
+    general: GeneralSpeech
+
+
 def measure(
-    work: Work, base: SpeechSystem, adapter: SpeechSystem | None, test: ChurchTest | None, view: str
+    work: Work, base: SpeechSystem, adapter: SpeechSystem | None, sets: SpeechSets, view: str
 ) -> SpeechMeasured:
     """Hear and measure everything, each system with the same decoding on the same rows."""
     names, lost = names_to_hear(work.settings)
     missing = [NotScored("names", lost)] if lost else []
-    general = general_speech(work.store.home, work.settings)
+    general = sets.general
     missing += general.missing
     systems = (base, adapter)
-    church, other_view = _church(work, systems, test, view, names) if test is not None else (None, None)
+    church, other_view = _church(work, systems, sets, view, names) if sets.test is not None else (None, None)
     elsewhere = _measured(work, systems, GENERAL, general.rows, names, ("set",)) if general.rows else None
     not_worse = None
     if elsewhere is not None and adapter is not None:
@@ -89,16 +99,16 @@ def measure(
 def _church(
     work: Work,
     systems: tuple[SpeechSystem, SpeechSystem | None],
-    test: ChurchTest,
+    sets: SpeechSets,
     view: str,
     names: Sequence[str],
 ) -> tuple[SetMeasured, SetMeasured | None]:
-    here = _measured(work, systems, CHURCH, church_rows(work.store.home, test, view), names, ("noise", "speaker"))
+    here = _measured(work, systems, CHURCH, church_rows(sets.sounds, sets.test, view), names, ("noise", "speaker"))
     if not work.settings.evaluation.both_views:
         return here, None
     (other,) = (name for name in VIEWS if name != view)
     foreign = {score.row.row_id: score.reason for score in here.base if score.reason}
-    there = _measured(work, systems, CHURCH, church_rows(work.store.home, test, other), names, (), foreign)
+    there = _measured(work, systems, CHURCH, church_rows(sets.sounds, sets.test, other), names, (), foreign)
     return here, there
 
 

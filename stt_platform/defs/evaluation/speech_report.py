@@ -12,7 +12,6 @@ import dagster as dg
 
 from stt_platform.defs.evaluation.church_test import church_test_file
 from stt_platform.defs.evaluation.speech_measuring import CHURCH, GENERAL, SetMeasured, SpeechMeasured
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.shown import page, picture, table
 from stt_platform.evaluation.church_test import ChurchTest
 from stt_platform.evaluation.intervals import Interval
@@ -31,6 +30,7 @@ from stt_platform.evaluation.score_pictures import Bar, Panel, score_picture
 from stt_platform.evaluation.speech_comparison import Compared
 from stt_platform.evaluation.speech_measures import signature
 from stt_platform.evaluation.speech_scores import RowScore
+from stt_platform.orchestration.platform import Platform
 from stt_platform.store.evaluations import ALL
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import StageOutput
@@ -65,6 +65,7 @@ def speech_report(
     *,
     cycle: str,
     test: ChurchTest | None,
+    touched: bool,
     problem: str,
     decoding: Mapping[str, Any],
     confidence: float,
@@ -75,7 +76,8 @@ def speech_report(
 
     Args:
         test: None where no sermon that examines has a reference.
-        problem: why the test may not be trusted, else empty.
+        touched: whether the test may not be trusted.
+        problem: why, else empty.
         decoding: parameters by name.
         missing: what was not scored beside what `measured` knows; the first says why where there is no test.
     """
@@ -98,6 +100,7 @@ def speech_report(
             more=_rests_on(church, measured.view),
         ),
         measures=measures,
+        test_set_touched=touched,
         test_set_problem=problem,
         general=_general(measured),
         slices=tuple(_slices(measured)),
@@ -114,18 +117,22 @@ def speech_report(
 
 
 def curves_of(
-    store: MetadataStore, cycle: int, now: Iterable[Mapping[str, Any]], marks: Mapping[str, str]
+    earlier: Mapping[str, list[dict[str, Any]]],
+    cycle: int,
+    now: Iterable[Mapping[str, Any]],
+    marks: Mapping[str, str],
 ) -> list[Curve]:
     """The WER over the cycles up to this one, of the adapter of each, or of its base where it had none.
 
     Args:
+        earlier: of `earlier_numbers`, by the number of the cycle.
         now: the rows of `evaluations` of this cycle.
         marks: of each set, what the signatures of the same test have in them: cycles with another are left out, for
             their scores are of other words.
     """
     names = {CHURCH: "WER on the church test", GENERAL: "WER on the general set"}
     points: dict[str, list[Point]] = {CHURCH: [], GENERAL: []}
-    for number, rows in [*earlier_numbers(store, cycle).items(), (cycle, list(now))]:
+    for number, rows in [*((int(number), rows) for number, rows in earlier.items()), (cycle, list(now))]:
         for set_, of_set in points.items():
             found = [
                 row
@@ -173,9 +180,9 @@ def speech_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any
     lost = Counter((row["set"], row["reason"]) for row in texts if row["status"] == "not scored")
     compared = platform.store.read("comparisons", part).to_pylist()
     left_out = ("evaluation_id", "adapter_id", "method")
-    drawn = output.folder / PICTURE
+    drawn = output.shown_folder / PICTURE
     return {
-        **{name: value for name, value in output.facts.items() if value is not None},
+        **{name: value for name, value in output.shown.items() if value is not None},
         "report": page(platform, f"evaluation/{report_name(output.owner.partition('-')[2])}"),
         **({"picture": picture(drawn, "word error rates with their intervals")} if drawn.exists() else {}),
         "scores": table(whole),

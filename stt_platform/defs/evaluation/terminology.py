@@ -4,12 +4,11 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import dagster as dg
 
-from stt_platform.defs.corpus import corpus_stage
 from stt_platform.defs.evaluation.term_findings import (
     WHOLE,
     WORDS,
@@ -28,14 +27,14 @@ from stt_platform.defs.evaluation.translators import (
     find_systems,
     systems_on_this_machine,
 )
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.shown import picture, table
-from stt_platform.defs.work import Work
 from stt_platform.evaluation.report import NotScored
 from stt_platform.evaluation.terminology import HintMode, score_six
-from stt_platform.settings import Settings
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.store.scripture import read_pairs
-from stt_platform.store.stages import StageOutput, StageResult
+from stt_platform.store.stages import SHOWN, StageOutput, StageResult
 
 _PICTURE, _SENSES, _LEFT_OUT = "terms.png", "terms_by_sense.csv", "not_scored.json"
 _PUBLISHED = "reports/terms-by-sense.csv"
@@ -43,29 +42,47 @@ _DECIDING = ("confidence", "verses", "max_new_tokens", "term_segments")
 _SHOWN = 15
 
 
-def _parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
+def _parameters(context: StageContext) -> Mapping[str, Any]:
+    settings = context.settings
     return {
         **settings.evaluation.model_dump(include=set(_DECIDING)),
         "seed": settings.scripture.seed,
         "model": settings.evaluation.model,
-        "systems": systems_on_this_machine(home, settings),
+        "systems": systems_on_this_machine(context.home, settings),
         "hint_form": settings.glossary.hint_form,
         "max_hints": settings.glossary.max_hints,
     }
 
 
+@dataclass(frozen=True)
+class TermAccuracy:
+    """How many of the terms one system renders rightly; the share is None where no term was judged."""
+
+    judged: int
+    share: float | None
+
+
+@dataclass(frozen=True)
+class TerminologyData:
+    """What was measured: verses, those with hints, and the accuracy of each system by its name."""
+
+    verses: int
+    verses_with_hints: int
+    systems: dict[str, TermAccuracy]
+
+
 def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
     findings = read_findings(output.folder)
-    senses = list(csv.DictReader(io.StringIO((output.folder / _SENSES).read_text(encoding="utf-8"))))
+    senses = list(csv.DictReader(io.StringIO((output.shown_folder / _SENSES).read_text(encoding="utf-8"))))
     missed = sorted(senses, key=lambda row: (int(row["hits"]) - int(row["judged"]), row["term"], row["system"]))
     return {
-        "picture": picture(output.folder / _PICTURE, "share of the terms that each system renders rightly"),
-        **output.facts,
+        "picture": picture(output.shown_folder / _PICTURE, "share of the terms that each system renders rightly"),
+        **output.shown,
         "terms": table([row for found in findings.systems.values() for row in _shown(found)]),
         "six sentences": table([row for found in findings.systems.values() for row in _shown_six(found)]),
         "missed most often": table(missed[:_SHOWN]),
         "all terms": dg.MetadataValue.path(str(platform.home / _PUBLISHED)),
-        "not scored": left_out(json.loads((output.folder / _LEFT_OUT).read_text(encoding="utf-8"))),
+        "not scored": left_out(json.loads((output.shown_folder / _LEFT_OUT).read_text(encoding="utf-8"))),
     }
 
 
@@ -98,15 +115,16 @@ def _shown_six(found: SystemTerms) -> Iterator[Mapping[str, Any]]:
         }
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="evaluation",
     kinds={"table"},
     upstream=("verse_pairs", "scripture_split", "glossary"),
+    after=("translategemma_adapter", "marian_model"),
     tables=("evaluations", "comparisons", "evaluation_rows"),
     parameters=_parameters,
     prepare=fetch_translators,
-    published={_SENSES: _PUBLISHED},
+    published={f"{SHOWN}/{_SENSES}": _PUBLISHED},
     metadata=_metadata,
     on_device=lambda settings: settings.evaluation.device == "cuda",
     on_request=True,
@@ -120,7 +138,7 @@ def terminology_evaluation(work: Work) -> StageResult:
     """
     confidence = work.settings.evaluation.confidence
     pairs = read_pairs(work.inputs["verse_pairs"].folder, work.inputs["scripture_split"].folder)
-    systems = find_systems(work.store.home, work.settings, pairs, work.say)
+    systems = find_systems(work.home, work.settings, pairs, work.say)
     asked = what_is_asked(work, pairs, {system.hint_form for system in systems.found if system.hint_form})
     lost, everyone = list(systems.missing), []
     for system in systems.found:
@@ -133,13 +151,15 @@ def terminology_evaluation(work: Work) -> StageResult:
     findings = TermFindings({found.system.name: findings_of(found, everyone, confidence) for found in everyone})
     lost += [NotScored(f"hints to {found.system.name}", NO_HINTS) for found in everyone if found.control is None]
     write_findings(findings, work.folder)
-    (work.folder / _PICTURE).write_bytes(terms_picture(everyone, findings))
-    (work.folder / _SENSES).write_text(by_sense(everyone, asked.glossary), encoding="utf-8")
+    (work.shown_folder / _PICTURE).write_bytes(terms_picture(everyone, findings))
+    (work.shown_folder / _SENSES).write_text(by_sense(everyone, asked.glossary), encoding="utf-8")
     missing = json.dumps([(one.what, one.reason) for one in lost], ensure_ascii=False)
-    (work.folder / _LEFT_OUT).write_text(missing, encoding="utf-8")
+    (work.shown_folder / _LEFT_OUT).write_text(missing, encoding="utf-8")
     name = f"{work.stage}-{work.key[:12]}"
+    data = _data(everyone, findings, asked)
     return StageResult(
-        facts=_facts(everyone, findings, asked, lost),
+        data=data,
+        shown=_in_words(everyone, findings, data, lost),
         tables={
             "evaluations": [row for found in everyone for row in number_table(found, name, confidence)],
             "comparisons": [row for found in everyone for row in comparison_table(found, findings, name, confidence)],
@@ -148,17 +168,25 @@ def terminology_evaluation(work: Work) -> StageResult:
     )
 
 
-def _facts(
-    everyone: Sequence[FoundTerms], findings: TermFindings, asked: Asked, lost: Sequence[NotScored]
+def _data(everyone: Sequence[FoundTerms], findings: TermFindings, asked: Asked) -> TerminologyData:
+    counts = {found.system.name: findings.systems[found.system.name].counts[WHOLE] for found in everyone}
+    return TerminologyData(
+        verses=len(asked.verses),
+        verses_with_hints=max(map(len, asked.control.values()), default=0) // len(get_args(HintMode)),
+        systems={name: TermAccuracy(each.total, each.accuracy) for name, each in counts.items()},
+    )
+
+
+def _in_words(
+    everyone: Sequence[FoundTerms], findings: TermFindings, data: TerminologyData, lost: Sequence[NotScored]
 ) -> Mapping[str, Any]:
     models = [found for found in everyone if found.system.kind != "floor"]
     if not models:
         return {"no translator could be measured": "; ".join(f"{one.what}: {one.reason}" for one in lost)}
-    hinted = max((len(examples) for examples in asked.control.values()), default=0) // len(get_args(HintMode))
     return {
         **{found.system.name: _right(findings.systems[found.system.name]) for found in models},
-        "verses": len(asked.verses),
-        "verses with hints": hinted,
+        "verses": data.verses,
+        "verses with hints": data.verses_with_hints,
     }
 
 

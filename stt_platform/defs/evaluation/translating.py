@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from stt_platform.defs.evaluation.translators import System, SystemUnusable
-from stt_platform.defs.work import Work
 from stt_platform.evaluation.apertium import ApertiumUnavailable
 from stt_platform.evaluation.hypotheses import (
     Generated,
@@ -18,6 +17,7 @@ from stt_platform.evaluation.hypotheses import (
     Translate,
     generate,
 )
+from stt_platform.orchestration.work import Work
 from stt_platform.settings import PlatformError
 from stt_platform.store.hypotheses import HypothesisStore
 from stt_platform.translation.translator import FAILED, TRANSLATED, Hints, Translation, Translator
@@ -57,7 +57,7 @@ class Running:
     def _generate(
         self, requests: Sequence[Request], prompting: Prompting, translate: Translate, what: str
     ) -> Generated:
-        system, kept = self._system, HypothesisStore(self._work.store.home, self._system.weights)
+        system, kept = self._system, HypothesisStore(self._work.home, self._system.weights)
         self._what = what
         made = generate(
             requests,

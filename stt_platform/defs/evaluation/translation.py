@@ -1,14 +1,13 @@
 """How well translators translate, and whether what was trained here is better: the asset `translation_evaluation`."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.corpus import corpus_stage
 from stt_platform.defs.evaluation.folders import general_folder
 from stt_platform.defs.evaluation.term_findings import left_out, read_findings
 from stt_platform.defs.evaluation.translation_report import MAIN, Page, pages, speed_words
@@ -20,10 +19,8 @@ from stt_platform.defs.evaluation.translators import (
     find_systems,
     systems_on_this_machine,
 )
-from stt_platform.defs.evaluation.untouched import TRAINING_SET, problems_of_the_test_set, training_set
-from stt_platform.defs.platform import Platform
+from stt_platform.defs.evaluation.untouched import TRAINING_SET, Learned, problems_of_the_test_set, read_learned
 from stt_platform.defs.shown import page, picture, table
-from stt_platform.defs.work import Work
 from stt_platform.environments import environment
 from stt_platform.evaluation.general_sets import read_general_sets
 from stt_platform.evaluation.score_pictures import Bar, Panel, score_picture
@@ -31,11 +28,14 @@ from stt_platform.evaluation.translation_measures import ALL, WORDS
 from stt_platform.models.comet import comet_model
 from stt_platform.models.presence import present_weights
 from stt_platform.models.registry import ModelMissing
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.settings import PlatformError, Settings
-from stt_platform.store.choices import frozen_segments
+from stt_platform.store.reading import Read
 from stt_platform.store.reports import published_report, write_report
 from stt_platform.store.scripture import read_pairs
-from stt_platform.store.stages import CORPUS, StageOutput, StageResult, current_stage
+from stt_platform.store.stages import CORPUS, SHOWN, StageOutput, StageResult, current_stage
 
 _SUMMARY, _PICTURE, _PAGES = "summary.json", "scores.png", "pages"
 _DECIDING = ("confidence", "general_chrf_margin", "verses", "general_sentences", "max_new_tokens", "probes")
@@ -71,42 +71,79 @@ def prepare_evaluation(home: Path, settings: Settings, log: Callable[[str], None
         log(str(missing))
 
 
-def _parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
+@dataclass(frozen=True)
+class _Read:
+    """The general test sets, by name and with their pairs, and what was learned from."""
+
+    general: list[tuple[str, list[tuple[str, str, str]]]]
+    problems: list[str]
+    learned: Learned
+
+
+def _read(context: StageContext) -> _Read:
+    folder = general_folder(context.home, context.settings)
+    found = read_general_sets(folder)
+    return _Read(
+        general=[(one.name, [(pair.key, pair.en, pair.es) for pair in one.pairs]) for one in found.translation],
+        problems=[problem.replace(str(folder), folder.name) for problem in found.problems],
+        learned=read_learned(context.store),
+    )
+
+
+def _parameters(context: StageContext) -> Mapping[str, Any]:
+    settings, home = context.settings, context.home
     chosen, comet = settings.evaluation, environment("comet")
-    learned = training_set(home)
-    frozen = json.dumps(frozen_segments(home), sort_keys=True)
     return {
         **chosen.model_dump(include=set(_DECIDING)),
         "seed": settings.scripture.seed,
         "model": chosen.model,
         "systems": systems_on_this_machine(home, settings),
-        "general": _digest_of_general_sets(general_folder(home, settings)),
         "comet": [
             present_weights(chosen.comet_model, home),
             comet.identity if comet.is_built else None,
             chosen.comet_device,
         ],
-        "training set": learned.digest if learned else None,
-        "frozen": hashlib.sha256(frozen.encode()).hexdigest(),
     }
 
 
-def _digest_of_general_sets(folder: Path) -> str:
-    found = read_general_sets(folder)
-    sets = [(one.name, [(pair.key, pair.en, pair.es) for pair in one.pairs]) for one in found.translation]
-    return hashlib.sha256(json.dumps([sets, found.problems], ensure_ascii=False).encode()).hexdigest()
+@dataclass(frozen=True)
+class PageData:
+    """The verdict about one translator.
+
+    Attributes:
+        adapter_id: None for a base model, or a peer.
+        better: whether an adapter translates held-out verses better than its base, by the paired test.
+        general: on general text, beside its base: "not worse", "worse", "undecided" or "not measured".
+    """
+
+    name: str
+    level: str
+    adapter_id: str | None
+    better: bool
+    general: str
+
+
+@dataclass(frozen=True)
+class TranslationEvaluationData:
+    """What was measured: systems, held-out verses, sentences of each general set, and the verdict of each page."""
+
+    evaluation_id: str
+    systems: int
+    verses: int
+    general_sets: dict[str, int]
+    pages: tuple[PageData, ...]
 
 
 def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    summary = json.loads((output.folder / _SUMMARY).read_text(encoding="utf-8"))
-    rows = platform.store.query(_SCORES, [summary["evaluation_id"]]).to_pylist()
+    summary = json.loads((output.shown_folder / _SUMMARY).read_text(encoding="utf-8"))
+    rows = platform.store.query(_SCORES, [output.data_as(TranslationEvaluationData).evaluation_id]).to_pylist()
     verdicts = "\n\n".join(f"**{one['title']}**: {one['words']}" for one in summary["pages"])
     return {
         "verdict": dg.MetadataValue.md(verdicts),
-        "picture": picture(output.folder / _PICTURE, "chrF++ of each system, with intervals"),
+        "picture": picture(output.shown_folder / _PICTURE, "chrF++ of each system, with intervals"),
         **{f"report {one['name']}": page(platform, f"evaluation/{one['name']}") for one in summary["pages"]},
         **{
-            name: value for name, value in output.facts.items() if name not in {one["name"] for one in summary["pages"]}
+            name: value for name, value in output.shown.items() if name not in {one["name"] for one in summary["pages"]}
         },
         "speed": table([{"system": system, "held-out verses": words} for system, words in summary["speed"]]),
         "scores": table(rows),
@@ -115,15 +152,15 @@ def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
 
 
 def _check(platform: Platform, output: StageOutput) -> Iterator[dg.AssetCheckResult]:
-    summary = json.loads((output.folder / _SUMMARY).read_text(encoding="utf-8"))
-    adapters = [one for one in summary["pages"] if one["adapter_id"]]
-    measured = {one["adapter_id"] for one in adapters}
+    adapters = [one for one in output.data_as(TranslationEvaluationData).pages if one.adapter_id]
+    titles = output.shown
+    measured = {one.adapter_id for one in adapters}
     waiting = [made.adapter_id for made in adapters_made(platform.home).values() if made.adapter_id not in measured]
     for name, key, wanted in (
         ("better_than_its_base", "better", True),
         ("general_set_not_worse", "general", "not worse"),
     ):
-        failing = {one["name"]: one["words"] for one in adapters if one[key] != wanted}
+        failing = {one.name: titles.get(one.name, "") for one in adapters if getattr(one, key) != wanted}
         failing |= {adapter_id[:12]: "it could not be measured: see what was not scored" for adapter_id in waiting}
         yield dg.AssetCheckResult(
             check_name=name,
@@ -138,7 +175,7 @@ def _untouched(platform: Platform) -> dg.AssetCheckResult:
     """Look at what is learned from as it is now, not as it was when the verses were translated."""
     pairs, split = (current_stage(platform.home, CORPUS, name) for name in ("verse_pairs", "scripture_split"))
     verses = test_sets(platform.home, platform.settings, read_pairs(pairs, split)).verses
-    found = problems_of_the_test_set(platform.store, verses.texts)
+    found = problems_of_the_test_set(read_learned(platform.store), verses.texts)
     return dg.AssetCheckResult(
         check_name="test_set_untouched",
         passed=not found,
@@ -148,18 +185,21 @@ def _untouched(platform: Platform) -> dg.AssetCheckResult:
 
 def _published(output: StageOutput) -> Mapping[str, str]:
     """Each page lies in a folder that has its name."""
-    names = sorted({Path(name).parent.name for name in output.files if name.startswith(f"{_PAGES}/")})
+    folder = f"{SHOWN}/{_PAGES}/"
+    names = sorted({Path(name).parent.name for name in output.files if name.startswith(folder)})
     files = {name: published_report(name) for name in names}
-    return {f"{_PAGES}/{name}/{file}": known_as for name in names for file, known_as in files[name].items()}
+    return {f"{folder}{name}/{Path(file).name}": known_as for name in names for file, known_as in files[name].items()}
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="evaluation",
     kinds={"table"},
     upstream=("verse_pairs", "scripture_split"),
     optional=("terminology_evaluation",),
-    after=(TRAINING_SET,),
+    reads=(Read("training_examples", by=(TRAINING_SET,)),),
+    read=_read,
+    after=("translategemma_adapter", "marian_model"),
     tables=("evaluations", "comparisons", "evaluation_rows"),
     parameters=_parameters,
     prepare=prepare_evaluation,
@@ -177,25 +217,26 @@ def translation_evaluation(work: Work) -> StageResult:
     prompt; a rule-based translator and a copy of the source beside them. Whether the base model knows the verses by heart
     is asked too. Each has a page with its verdict, examples and what was not scored. What was translated once is kept.
     """
-    home = work.store.home
+    home = work.home
     pairs = read_pairs(work.inputs["verse_pairs"].folder, work.inputs["scripture_split"].folder)
     sets = test_sets(home, work.settings, pairs)
     systems = find_systems(home, work.settings, pairs, work.say)
-    problems = problems_of_the_test_set(work.store, sets.verses.texts)
+    problems = problems_of_the_test_set(work.read.learned, sets.verses.texts)
     evaluated = evaluate(work, pairs, sets, systems, problems)
     terms = work.inputs.get("terminology_evaluation")
     told = pages(evaluated, work.settings, read_findings(terms.folder) if terms else None)
     for one in told:
-        folder = work.folder / _PAGES / one.card.name
+        folder = work.shown_folder / _PAGES / one.card.name
         folder.mkdir(parents=True)
         write_report(folder, one.html, one.card)
-    (work.folder / _PICTURE).write_bytes(_draw(evaluated))
+    (work.shown_folder / _PICTURE).write_bytes(_draw(evaluated))
     summary = json.dumps(_summary(evaluated, told), ensure_ascii=False, sort_keys=True, indent=1)
-    (work.folder / _SUMMARY).write_text(summary, encoding="utf-8")
+    (work.shown_folder / _SUMMARY).write_text(summary, encoding="utf-8")
     for missing in evaluated.not_scored:
         work.log(f"not scored: {missing.what}: {missing.reason}")
     return StageResult(
-        facts=_facts(evaluated, told),
+        data=_data(evaluated, told),
+        shown=_shown(evaluated, told),
         tables={
             "evaluations": evaluation_table(evaluated),
             "comparisons": comparison_table(evaluated),
@@ -204,7 +245,26 @@ def translation_evaluation(work: Work) -> StageResult:
     )
 
 
-def _facts(evaluated: Evaluated, told: list[Page]) -> Mapping[str, Any]:
+def _data(evaluated: Evaluated, told: list[Page]) -> TranslationEvaluationData:
+    return TranslationEvaluationData(
+        evaluation_id=evaluated.evaluation_id,
+        systems=len(evaluated.systems),
+        verses=len(evaluated.sets.verses.usable),
+        general_sets={texts.name: len(texts.usable) for texts in evaluated.sets.general},
+        pages=tuple(
+            PageData(
+                name=one.card.name,
+                level=one.verdict.level,
+                adapter_id=one.adapter_id,
+                better=one.comparison is not None and one.comparison.better == "b",
+                general=one.general[0].judged.verdict if one.general else "not measured",
+            )
+            for one in told
+        ),
+    )
+
+
+def _shown(evaluated: Evaluated, told: list[Page]) -> Mapping[str, Any]:
     if all(system.kind == "floor" for system in evaluated.systems):
         reasons = "; ".join(f"{missing.what}: {missing.reason}" for missing in evaluated.not_scored)
         return {"no translator could be measured": reasons}
@@ -219,19 +279,7 @@ def _facts(evaluated: Evaluated, told: list[Page]) -> Mapping[str, Any]:
 def _summary(evaluated: Evaluated, told: list[Page]) -> Mapping[str, Any]:
     absent = [("COMET", evaluated.no_comet.reason)] if evaluated.no_comet else []
     return {
-        "evaluation_id": evaluated.evaluation_id,
-        "pages": [
-            {
-                "name": one.card.name,
-                "title": one.card.title,
-                "level": one.verdict.level,
-                "words": one.verdict.words,
-                "adapter_id": one.adapter_id,
-                "better": one.comparison is not None and one.comparison.better == "b",
-                "general": one.general[0].judged.verdict if one.general else "not measured",
-            }
-            for one in told
-        ],
+        "pages": [{"name": one.card.name, "title": one.card.title, "words": one.verdict.words} for one in told],
         "not scored": [*((missing.what, missing.reason) for missing in evaluated.not_scored), *absent],
         "speed": [
             (system.name, speed_words(evaluated.of(system.name, VERSES).generated))

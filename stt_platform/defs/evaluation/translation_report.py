@@ -97,6 +97,7 @@ class _Writer:
             title=f"Translation: {self.adapter.label if self.adapter else f'the base model {model}'}",
             subject=self._subject(),
             measures=tuple(self._measures()),
+            test_set_touched=bool(self.evaluated.problems),
             test_set_problem=self._problem(),
             general=general[0] if general else None,
             slices=tuple(self._slices(general[1:])),

@@ -10,7 +10,6 @@ from typing import Any
 from stt_platform.defs.evaluation.folders import general_folder
 from stt_platform.defs.evaluation.translating import Running, running
 from stt_platform.defs.evaluation.translators import System, Systems, SystemUnusable
-from stt_platform.defs.work import Work
 from stt_platform.environments import IsolatedError, environment
 from stt_platform.evaluation.comet import UNAVAILABLE, CometModel, CometRow, CometScores, comet_scores
 from stt_platform.evaluation.general_sets import read_general_sets
@@ -33,6 +32,7 @@ from stt_platform.evaluation.trust import Probe, ProbeResult, continuation_probe
 from stt_platform.models.comet import comet_model
 from stt_platform.models.presence import fetched_weights
 from stt_platform.models.registry import ModelMissing
+from stt_platform.orchestration.work import Work
 from stt_platform.scripture.pairs import PairRow, main_target
 from stt_platform.settings import PlatformError, Settings
 
@@ -204,8 +204,8 @@ def _comet(work: Work, sets: TestSets, made: Mapping[str, Mapping[str, Generated
     ]
 
     def find() -> CometModel:
-        fetched_weights(chosen.comet_model, work.store.home)
-        return comet_model(chosen.comet_model, work.store.home, work.say)
+        fetched_weights(chosen.comet_model, work.home)
+        return comet_model(chosen.comet_model, work.home, work.say)
 
     def show(progress: Any) -> None:
         if isinstance(progress, Mapping):

@@ -1,80 +1,117 @@
 """Which view of the sound the recogniser hears better: the original, or the enhanced one."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.corpus import corpus_stage
 from stt_platform.defs.evaluation import views_report as report
-from stt_platform.defs.evaluation.assessment import ASSESSMENT
+from stt_platform.defs.evaluation.assessment import ASSESSMENT, SERMONS_AND_CHUNKS
 from stt_platform.defs.evaluation.hearing import Heard, Stretch, decoding_of, hear
 from stt_platform.defs.evaluation.scoring import score_text
-from stt_platform.defs.glossary.reading import glossary_digest, names_to_hear
-from stt_platform.defs.platform import Platform
+from stt_platform.defs.glossary.reading import glossary_files, names_to_hear
 from stt_platform.defs.recognisers import base_system
-from stt_platform.defs.work import Work
 from stt_platform.evaluation.paired import Comparison, paired_rates
 from stt_platform.evaluation.speech_measures import ERROR_RATES, signature, speech_measures
 from stt_platform.evaluation.speech_scores import RowScore, scored_by_both
 from stt_platform.models.registry import model
-from stt_platform.settings import Settings
-from stt_platform.store.assessment import Assessed, Span, assessed_texts, spans_of, texts_digest
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
+from stt_platform.store.assessment import Assessed, Span, assessed_texts, spans_of
 from stt_platform.store.choices import VIEWS, ViewChoice, record_training_view, training_view
 from stt_platform.store.evaluations import Measured, comparison_row, number_rows, part, text_row
-from stt_platform.store.metadata import MetadataStore
-from stt_platform.store.stages import StageOutput, StageResult, current_output
+from stt_platform.store.stages import StageOutput, StageResult
 
 ORIGINAL, ENHANCED = VIEWS
 UNDECIDED = "undecided"
 
 
-def _parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
-    store = MetadataStore(home)
-    texts = _texts(store)
-    spans = spans_of(store, texts)
-    sermons = sorted({text.sermon for text in texts})
-    outputs = {
-        f"{sermon} {stage}": current_output(home, sermon, stage) for sermon in sermons for stage in VIEWS.values()
+@dataclass(frozen=True)
+class _Material:
+    """What is compared.
+
+    Attributes:
+        texts: without what was transcribed before: what is decided here changes it, and is not to be decided anew for that.
+        spans: the accepted chunks that each text is of, in the order of the texts.
+        sounds: the output with the sound of a sermon in a view, by "view sermon"; None where it is gone.
+    """
+
+    texts: list[Assessed]
+    spans: list[list[Span]]
+    sounds: Mapping[str, StageOutput | None]
+
+
+def _read(context: StageContext) -> _Material:
+    texts = assessed_texts(context.store, transcribed=False)
+    sounds = {
+        f"{view} {sermon}": context.output(sermon, made_by)
+        for sermon in sorted({text.sermon for text in texts})
+        for view, made_by in VIEWS.items()
     }
+    return _Material(texts, list(spans_of(context.store, texts).values()), sounds)
+
+
+def _parameters(context: StageContext) -> Mapping[str, Any]:
     return {
-        "texts": texts_digest(texts),
-        "spans": {row_id: [list(asdict(span).values()) for span in found] for row_id, found in spans.items()},
-        "sound": {name: output.digest if output else None for name, output in outputs.items()},
-        "system": model(settings.transcription.model).identity,
-        "decoding": decoding_of(settings),
-        "glossary": glossary_digest(settings),
-        "confidence": settings.evaluation.confidence,
+        "system": model(context.settings.transcription.model).identity,
+        "decoding": decoding_of(context.settings),
+        "confidence": context.settings.evaluation.confidence,
         "rules": signature("wer"),
     }
 
 
-def _texts(store: MetadataStore) -> list[Assessed]:
-    # Without what was heard before: what is decided here changes it, and is not to be decided anew for that.
-    return [replace(text, hypothesis=None, system=None, view=None) for text in assessed_texts(store)]
+@dataclass(frozen=True)
+class ViewData:
+    """Which view the recogniser transcribes better.
+
+    Attributes:
+        better_view: "original" or "enhanced"; None where the difference may be chance.
+        difference: WER of the enhanced view less that of the original, a rate; None where nothing could be compared.
+    """
+
+    better_view: str | None
+    wer_original: float | None
+    wer_enhanced: float | None
+    difference: float | None
+    p_value: float | None
+    texts_compared: int
+    of_sermons: int
+    not_compared: int
+    recogniser: str
+
+
+def _record_view(home: Path, output: StageOutput) -> None:
+    """Let the setting `training_view = measured` mean the better view, where one is shown to be better."""
+    if better := output.data_as(ViewData).better_view:
+        record_training_view(home, ViewChoice(better, output.shown["in words"]))
 
 
 def _check_view(platform: Platform, output: StageOutput | None) -> Iterator[dg.AssetCheckResult]:
-    better = output.facts["better view"] if output else UNDECIDED
+    better = output.data_as(ViewData).better_view if output else None
     used = training_view(platform.home, platform.settings.training_view)
     yield dg.AssetCheckResult(
         check_name="the_better_view_is_used",
-        passed=better in (UNDECIDED, used.view),
+        passed=better in (None, used.view),
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"better view": better, "used": used.view, "why": used.why},
+        metadata={"better view": better or UNDECIDED, "used": used.view, "why": used.why},
     )
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="evaluation",
     kinds={"whisper"},
     upstream=("assessment_sample",),
-    after=("references", "training_chunks", "enhanced_audio"),
+    reads=(*SERMONS_AND_CHUNKS, "assessment_sample"),
+    outputs=tuple(VIEWS.values()),
+    read=_read,
     tables=("evaluations", "comparisons", "evaluation_rows"),
     parameters=_parameters,
+    files=lambda context: glossary_files(context.settings),
+    hand_out=_record_view,
     metadata=report.views_metadata,
     check_specs=(
         ("the_better_view_is_used", "The setting `training_view` does not name the view that is worse.", False),
@@ -91,11 +128,11 @@ def view_comparison(work: Work) -> StageResult:
     from then on, and sermons are to be transcribed anew where they were heard in the other; where it can, all stays as it
     is. Chunks that are usable in one view only, since the original has music in it, are left out.
     """
-    texts = _texts(work.store)
+    texts = work.read.texts
     system = base_system(work.settings.transcription.model)
     confidence = work.settings.evaluation.confidence
-    spans = _spans_in_both(work.store, texts)
-    heard = {view: hear(work, system, _stretches(work.store.home, spans, view)) for view in VIEWS}
+    spans = _spans_in_both(texts, work.read.spans)
+    heard = {view: hear(work, system, _stretches(work, spans, view)) for view in VIEWS}
     scores = {view: _scores(texts, spans, heard, view) for view in VIEWS}
     compared = {
         metric: paired_rates(*scored_by_both(scores[ORIGINAL], scores[ENHANCED], metric), confidence=confidence)
@@ -107,15 +144,27 @@ def view_comparison(work: Work) -> StageResult:
     for view in VIEWS if texts else ():
         values = speech_measures(scores[view], names, confidence=confidence).values
         numbers += number_rows(of, part("view", view), values, {metric: signature(metric) for metric in values})
-    report.draw_views(work.folder, numbers, confidence)
-    counted = [score.status for score in scores[ORIGINAL]]
+    report.draw_views(work.shown_folder, numbers, confidence)
+    counted, wer = [score.status for score in scores[ORIGINAL]], compared["wer"]
+    data = ViewData(
+        better_view={"a": ORIGINAL, "b": ENHANCED}.get(wer.better),
+        wer_original=wer.value_a,
+        wer_enhanced=wer.value_b,
+        difference=wer.difference,
+        p_value=wer.p_value,
+        texts_compared=counted.count("scored"),
+        of_sermons=wer.n,
+        not_compared=counted.count("not scored"),
+        recogniser=system.identity,
+    )
     return StageResult(
-        facts={
-            **_decided(work, compared["wer"]),
+        data=data,
+        shown={
+            **_in_words(work, data, compared["wer"]),
             **report.numbers(compared["wer"]),
-            "texts compared": counted.count("scored"),
-            "of sermons": compared["wer"].n,
-            "not compared": counted.count("not scored"),
+            "texts compared": data.texts_compared,
+            "of sermons": data.of_sermons,
+            "not compared": data.not_compared,
             "recogniser": system.identity,
         },
         tables={
@@ -132,17 +181,15 @@ def view_comparison(work: Work) -> StageResult:
     )
 
 
-def _decided(work: Work, found: Comparison) -> dict[str, str]:
-    """What to use from now on, recorded where it is sure."""
-    better = {"a": ORIGINAL, "b": ENHANCED}.get(found.better)
+def _in_words(work: Work, data: ViewData, found: Comparison) -> dict[str, str]:
     words = report.in_words(found)
-    before = training_view(work.store.home, work.settings.training_view)
-    if better:
-        record_training_view(work.store.home, ViewChoice(better, words))
-        used = training_view(work.store.home, work.settings.training_view)
-        then = "; `stt run` transcribes anew what was heard in the other" if used.view != before.view else ""
-        return {"better view": better, "verdict": f"the view {better} is heard better: {words}{then}"}
-    return {"better view": UNDECIDED, "verdict": f"undecided, {words}; it stays at {before.view} ({before.why})"}
+    before = training_view(work.home, work.settings.training_view)
+    better = data.better_view
+    if better is None:
+        return {"better view": UNDECIDED, "verdict": f"undecided, {words}; it stays at {before.view} ({before.why})"}
+    changes = work.settings.training_view == "measured" and better != before.view
+    then = "; `stt run` transcribes anew what was heard in the other" if changes else ""
+    return {"better view": better, "in words": words, "verdict": f"the view {better} is heard better: {words}{then}"}
 
 
 @dataclass(frozen=True)
@@ -153,9 +200,9 @@ class _Spans:
     problem: str | None
 
 
-def _spans_in_both(store: MetadataStore, texts: Sequence[Assessed]) -> dict[str, _Spans]:
+def _spans_in_both(texts: Sequence[Assessed], spans_of_texts: Sequence[Sequence[Span]]) -> dict[str, _Spans]:
     found = {}
-    for text, spans in zip(texts, spans_of(store, texts).values(), strict=True):
+    for text, spans in zip(texts, spans_of_texts, strict=True):
         both = tuple(span for span in spans if set(VIEWS) <= set(span.views))
         why = next((span.reason for span in spans if span.reason), "none of its chunks is accepted")
         problem = text.problem or (None if both else f"there is nothing of it to hear in both views: {why}")
@@ -163,16 +210,16 @@ def _spans_in_both(store: MetadataStore, texts: Sequence[Assessed]) -> dict[str,
     return found
 
 
-def _stretches(home: Path, spans: Mapping[str, _Spans], view: str) -> list[Stretch]:
+def _stretches(work: Work, spans: Mapping[str, _Spans], view: str) -> list[Stretch]:
+    sounds = work.read.sounds
+
+    def path(sermon: str) -> Path:
+        output = sounds[f"{view} {sermon}"]
+        # Where the sound is gone, `hear` says so of each text.
+        return (output.folder if output else work.home / VIEWS[view]) / "audio.wav"
+
     listed = [span for each in spans.values() for span in each.spans]
-    stage = VIEWS[view]
-    outputs = {sermon: current_output(home, sermon, stage) for sermon in {span.sermon for span in listed}}
-    # Where the sound is gone, `hear` says so of each text.
-    folders = {sermon: output.folder if output else home / stage for sermon, output in outputs.items()}
-    return [
-        Stretch(span.chunk_id, folders[span.sermon] / "audio.wav", span.start_sample, span.end_sample)
-        for span in listed
-    ]
+    return [Stretch(span.chunk_id, path(span.sermon), span.start_sample, span.end_sample) for span in listed]
 
 
 def _scores(

@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from stt_platform.defs.evaluation.assessment_report import not_scored, shown_number
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.shown import page, picture, table
 from stt_platform.evaluation.assessment_pictures import bands_picture
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.paired import Comparison
+from stt_platform.orchestration.platform import Platform
 from stt_platform.store.choices import training_view
 from stt_platform.store.stages import StageOutput
 
@@ -26,7 +26,7 @@ def in_words(found: Comparison) -> str:
     if found.low is not None and found.high is not None:
         words += f" ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
     words += f", over {found.n} {'sermon' if found.n == 1 else 'sermons'}"
-    if found.missing:
+    if not found.decidable:
         return f"{words}: {found.missing}"
     return f"{words}, p = {found.p_value:.2g}"
 
@@ -58,13 +58,13 @@ def views_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]
     used = training_view(platform.home, platform.settings.training_view)
     rows = pq.read_table(output.folder / "evaluations.parquet").to_pylist()
     texts = pq.read_table(output.folder / "evaluation_rows.parquet").to_pylist()
-    drawn = output.folder / _PICTURE
+    drawn = output.shown_folder / _PICTURE
     return {
-        "verdict": output.facts["verdict"],
+        "verdict": output.shown["verdict"],
         **({"picture": picture(drawn, "the error rate of each view")} if drawn.exists() else {}),
         "view in use": used.view,
         "why this view": used.why,
-        **{name: value for name, value in output.facts.items() if name != "verdict"},
+        **{name: value for name, value in output.shown.items() if name != "verdict"},
         "look at it": page(platform, "evaluation"),
         "numbers": table([shown_number(row) for row in rows]),
         "not compared": not_scored(texts[: len(texts) // 2]),

@@ -1,6 +1,5 @@
 """What a cycle may ask about, as the store has it: chunks with their transcripts, earlier answers, and what was live."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.audio.gates import Refusal, first_refusal
 from stt_platform.defs.evaluation.church_test import frozen_church_test
 from stt_platform.evaluation.wer import normalise_english, word_errors
 from stt_platform.feedback.answers import VERDICT_LABELS, audio_name, tidy
@@ -17,8 +17,7 @@ from stt_platform.feedback.corrections import TOO_LONG
 from stt_platform.feedback.live import LiveSegment, read_live_segments
 from stt_platform.feedback.live_places import LiveHearing, PlacedChunk, Unplaced, place_segments
 from stt_platform.feedback.review_time import ReviewTime, measured_review_time
-from stt_platform.feedback.selection import Candidate, RandomAnswer, junk_reason
-from stt_platform.files import sha256_of
+from stt_platform.feedback.selection import NOT_ASKED_IN_WORDS, Candidate, NotAsked, RandomAnswer, junk_reason
 from stt_platform.glossary.matching import compiled
 from stt_platform.glossary.terms import Glossary
 from stt_platform.store.intake import registrations
@@ -37,7 +36,12 @@ select speech.chunk_id, speech.sermon, speech.start_sample, speech.end_sample, s
          when sound.chunk_id is null then 'it has no sound in the view ' || $view
          when sound.status = 'rejected' then coalesce(sound.reason, sound.gate, 'its sound was refused')
          when consensus.status = 'rejected' then coalesce(consensus.reason, consensus.gate, 'its text was refused')
-         else '' end as refused,
+         end as refused,
+    case when speech.status = 'rejected' then coalesce(speech.gate, 'other')
+         when sound.chunk_id is null then $no_view
+         when sound.status = 'rejected' then coalesce(sound.gate, 'other')
+         when consensus.status = 'rejected' then coalesce(consensus.gate, 'other')
+         end as refused_by,
     speech.chunk_id in (
         select chunk_id from "references" where status = 'accepted' and chunk_id is not null
     ) as written
@@ -85,17 +89,10 @@ class Pool:
         examining: sermons of the frozen church test, whatever the split says today.
     """
 
-    home: Path
     chunks: list[dict[str, Any]]
     answers: list[dict[str, Any]]
     asked: list[dict[str, Any]]
     examining: tuple[str, ...]
-
-    @property
-    def digest(self) -> str:
-        """Changes with anything in it."""
-        read = (self.chunks, self.answers, self.asked, self.examining)
-        return hashlib.sha256(repr(read).encode()).hexdigest()
 
     @cached_property
     def features(self) -> dict[str, TranscriptFeatures]:
@@ -106,7 +103,9 @@ class Pool:
         """How long a chunk is."""
         return self._lengths_s[chunk_id]
 
-    def candidates(self, expected_errors: Mapping[str, float], terms: Mapping[str, tuple[str, ...]]) -> list[Candidate]:
+    def candidates(
+        self, home: Path, expected_errors: Mapping[str, float], terms: Mapping[str, tuple[str, ...]]
+    ) -> list[Candidate]:
         """Every chunk as `choose_segments` takes it, with what the confidence model expects of it and its terms."""
         answered = {row["chunk_id"] for row in self.answers}
         return [
@@ -117,7 +116,7 @@ class Pool:
                 split="test" if row["sermon"] in self.examining else row["split"],
                 duration_s=_duration_s(row),
                 expected_errors=expected_errors.get(row["chunk_id"], 0.0),
-                junk=row["refused"] or self._gone(row) or _junk(row),
+                junk=first_refusal(_refused(row), _gone(home, row), _junk(row)),
                 answered=row["chunk_id"] in answered or row["written"],
                 terms=terms.get(row["chunk_id"], ()),
             )
@@ -181,9 +180,15 @@ class Pool:
             elif heard.get(name) == proposal and name in self.features:
                 yield row, self.features[name], False
 
-    def _gone(self, row: Mapping[str, Any]) -> str:
-        there = row["path"] is not None and (self.home / row["path"]).is_file()
-        return "" if there else "its sound is gone: run the stage training_chunks of its sermon again"
+
+def _refused(row: Mapping[str, Any]) -> Refusal | None:
+    return None if row["refused"] is None else Refusal(row["refused_by"], row["refused"])
+
+
+def _gone(home: Path, row: Mapping[str, Any]) -> Refusal | None:
+    if row["path"] is not None and (home / row["path"]).is_file():
+        return None
+    return Refusal(NotAsked.GONE, NOT_ASKED_IN_WORDS[NotAsked.GONE])
 
 
 def read_pool(store: MetadataStore, view: str, cycle: int) -> Pool:
@@ -194,17 +199,11 @@ def read_pool(store: MetadataStore, view: str, cycle: int) -> Pool:
     """
     test = frozen_church_test(store.home)
     return Pool(
-        home=store.home,
-        chunks=store.query(_CHUNKS, {"view": view}).to_pylist(),
+        chunks=store.query(_CHUNKS, {"view": view, "no_view": NotAsked.NO_VIEW.value}).to_pylist(),
         answers=store.query(_ANSWERS, {"cycle": cycle, "opinions": list(OPINIONS)}).to_pylist(),
         asked=store.query(_ASKED, {"cycle": cycle}).to_pylist(),
         examining=test.sermons if test else (),
     )
-
-
-def live_digests(home: Path) -> dict[str, str]:
-    """The files of the live machine by their hashes."""
-    return {path.relative_to(home).as_posix(): sha256_of(path) for path in live_files(home)}
 
 
 def live_hearings(store: MetadataStore) -> tuple[int, dict[str, LiveHearing], list[Unplaced]]:
@@ -265,10 +264,10 @@ def _features(row: Mapping[str, Any]) -> TranscriptFeatures:
     )
 
 
-def _junk(row: Mapping[str, Any]) -> str:
+def _junk(row: Mapping[str, Any]) -> Refusal | None:
     duration_s = _duration_s(row)
     if duration_s <= 0:
-        return ""
+        return None
     return junk_reason(
         row["text"],
         duration_s=duration_s,

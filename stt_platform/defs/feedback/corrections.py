@@ -1,26 +1,24 @@
 """What reviewers answered, from the files that they put there: the asset `corrections`."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from stt_platform.audio import SAMPLE_RATE_HZ
-from stt_platform.defs.corpus import corpus_stage
-from stt_platform.defs.cycles import CYCLES
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.shown import table
-from stt_platform.defs.work import Work
 from stt_platform.feedback.answers import Answer, utc_time
 from stt_platform.feedback.corrections import Correction, KnownChunk, merge_answers
 from stt_platform.feedback.reading import read_answers
 from stt_platform.feedback.reviewers import Reviewer, reviewers
-from stt_platform.files import sha256_of
 from stt_platform.models.registry import model
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.scopes import CYCLE
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.settings import Settings
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import StageOutput, StageResult
@@ -72,37 +70,52 @@ def _known(store: MetadataStore, cycle: int) -> dict[str, KnownChunk]:
     }
 
 
-def _parameters(home: Path, settings: Settings, cycle: str) -> Mapping[str, Any]:
-    known = _known(MetadataStore(home), int(cycle)).values()
-    chunks = [(c.chunk_id, c.split, c.proposal, c.unchanged_probability) for c in known]
-    return {
-        "cycle": cycle,
-        "exports": {path.relative_to(home).as_posix(): sha256_of(path) for path in exports(home)},
-        "chunks": hashlib.sha256(repr(chunks).encode()).hexdigest(),
-        "model": model(settings.speech_training.model).identity,
-    }
+def _read(context: StageContext) -> dict[str, KnownChunk]:
+    return _known(context.store, context.cycle)
+
+
+def _parameters(context: StageContext) -> Mapping[str, Any]:
+    return {"cycle": context.part, "model": model(context.settings.speech_training.model).identity}
+
+
+def _files(context: StageContext) -> Mapping[str, Path]:
+    return {path.relative_to(context.home).as_posix(): path for path in exports(context.home)}
+
+
+@dataclass(frozen=True)
+class CorrectionsData:
+    """What became of the answers so far, and what each reviewer did."""
+
+    cycle: int
+    files: int
+    accepted: int
+    rejected: int
+    superseded: int
+    reviewers: tuple[Reviewer, ...]
 
 
 def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    cycle = {"cycle": output.facts["cycle"]}
-    facts = {name: value for name, value in output.facts.items() if name not in ("cycle", "reviewers")}
+    data = output.data_as(CorrectionsData)
+    cycle = {"cycle": data.cycle}
     return {
-        **facts,
+        **output.shown,
         "what became of the answers": table(platform.store.query(_STATES, cycle).to_pylist()),
         "what was changed most": table(platform.store.query(_ANSWERS, cycle).to_pylist()),
-        "reviewers": table(output.facts["reviewers"]),
+        "reviewers": table([_reviewer_row(each) for each in data.reviewers]),
         "put exports into": dg.MetadataValue.path(str(corrections_folder(platform.home))),
     }
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="feedback",
     kinds={"text"},
-    after=("sermon_split", "flagged_segments"),
+    reads=("speech_chunks", "training_chunks", "consensus", "splits", "transcripts", "flagged_segments"),
+    read=_read,
     tables=("corrections",),
     parameters=_parameters,
-    parts=CYCLES,
+    files=_files,
+    scope=CYCLE,
     metadata=_metadata,
 )
 def corrections(work: Work) -> StageResult:
@@ -112,23 +125,15 @@ def corrections(work: Work) -> StageResult:
     What may not teach is marked with its reason: chunks of sermons that examine, skipped or empty answers, chunks that
     there are not.
     """
-    store = work.store
-    paths = exports(store.home)
+    paths, chunks = exports(work.home), work.read
     answers = [answer for path in paths for answer in _answers(work, path)]
-    chunks = _known(store, int(work.part))
     found = merge_answers(answers, chunks, count_tokens=_token_counter(work.settings))
     counts = Counter(row.status for row in found)
-    known = reviewers(found, chunks)
+    numbers = {name: counts[name] for name in ("accepted", "rejected", "superseded")}
     return StageResult(
-        facts={
-            "cycle": int(work.part),
-            "files": len(paths),
-            "accepted": counts["accepted"],
-            "rejected": counts["rejected"],
-            "superseded": counts["superseded"],
-            "reviewers": [_reviewer_row(each) for each in known],
-        },
-        tables={"corrections": [_row(int(work.part), row) for row in found]},
+        data=CorrectionsData(work.cycle, len(paths), **numbers, reviewers=tuple(reviewers(found, chunks))),
+        tables={"corrections": [_row(work.cycle, row) for row in found]},
+        shown={"files": len(paths), **numbers},
     )
 
 
@@ -149,7 +154,8 @@ def _token_counter(settings: Settings) -> Callable[[str], int]:
 
 
 def _reviewer_row(reviewer: Reviewer) -> dict[str, Any]:
-    return {name: value for name, value in asdict(reviewer).items() if not isinstance(value, list | tuple | dict)}
+    numbers = {name: value for name, value in asdict(reviewer).items() if name != "concern"}
+    return {**numbers, "warning": reviewer.warning}
 
 
 def _row(cycle: int, row: Correction) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,8 +18,8 @@ from stt_platform.feedback.pictures import CyclePoint
 from stt_platform.feedback.selection import RandomAnswer, pool_error_rate
 from stt_platform.settings import Settings
 from stt_platform.store.adapters import Adapter, made_by
+from stt_platform.store.digests import digest_of
 from stt_platform.store.metadata import MetadataStore
-from stt_platform.store.stages import current_output, part_owner
 
 _NUMBERS = """
 select regexp_extract(evaluation_id, '^speech-cycle-([0-9]+)-', 1)::int as cycle, evaluation_id, system, adapter_id, "set",
@@ -32,7 +32,7 @@ select regexp_extract(evaluation_id, '^speech-cycle-([0-9]+)-', 1)::int as cycle
     errors, words
 from evaluation_rows where regexp_matches(evaluation_id, '^speech-cycle-[0-9]+-') and slice = 'all' and "set" = 'church_test'
     and errors is not null and words > 0
-order by cycle, row_id
+order by cycle, row_id, adapter_id nulls first
 """
 _DECISIONS = "select cycle, adapter_id, decision, reason, champion_after from decisions order by cycle"
 _ASKED = """
@@ -41,8 +41,8 @@ where cycle = $cycle and status in ('flagged', 'left') order by rank, chunk_id
 """
 # Each part holds all answers so far; what is in the part before came in an earlier cycle.
 _ANSWERS = """
-select * from corrections where cycle = $cycle or cycle = (select max(cycle) from corrections where cycle < $cycle)
-order by chunk_id, corrected_at
+select * exclude (corrected_at) from corrections
+where cycle = $cycle or cycle = (select max(cycle) from corrections where cycle < $cycle) order by all
 """
 _MARK = re.compile(r"\|(test:[^|]+)")
 _ANSWERED_AGAIN = "answered again"
@@ -67,11 +67,11 @@ class CycleFacts:
     answers: list[dict[str, Any]]
 
     @property
-    def read(self) -> tuple[Any, ...]:
-        """All that was read, to be hashed."""
-        adapters = {cycle: found.adapter_id for cycle, found in sorted(self.adapters.items())}
-        warnings = reviewer_warnings(self.store, self.cycle)
-        return self.numbers, self.texts, self.decisions, self.asked, self.answers, adapters, warnings
+    def digest(self) -> str:
+        """Of all that was read."""
+        adapters = {str(cycle): found.adapter_id for cycle, found in self.adapters.items()}
+        read = (self.numbers, self.texts, list(self.decisions.values()), self.asked, self.answers, adapters)
+        return digest_of(read)
 
     @property
     def evaluation_id(self) -> str:
@@ -142,8 +142,8 @@ class CycleFacts:
         counts = [_by_sermon(scores[name] for name in same) for scores in (a, b)]
         return paired_rates(*counts, confidence=self.settings.evaluation.confidence)
 
-    def reviewed(self) -> Reviewed:
-        """What people did in this cycle."""
+    def reviewed(self, warnings: Sequence[str] = ()) -> Reviewed:
+        """What people did in this cycle; `warnings` are about reviewers, in words with their names."""
         on_list = {row["chunk_id"]: row for row in self.asked if row["status"] == "flagged"}
         mine = [row for row in self.answers if row["cycle"] == self.cycle]
         earlier = {_answer_key(row) for row in self.answers if row["cycle"] < self.cycle}
@@ -177,7 +177,7 @@ class CycleFacts:
             timed=len(spent),
             expected_s=sum(row["review_s"] for row in answered),
             training_s=(adapter.manifest.get("curves") or {}).get("seconds") if adapter is not None else None,
-            warnings=reviewer_warnings(self.store, self.cycle),
+            warnings=tuple(warnings),
             pool=pool_error_rate(at_random, confidence=self.settings.evaluation.confidence),
         )
 
@@ -195,7 +195,7 @@ class CycleFacts:
         found = self.compared(self.adapters[cycle].adapter_id, before, cycle)
         if found is None or cycle in self.on_another_test:
             return CycleGain(cycle, None, None)
-        return CycleGain(cycle, found.value_a, None if found.missing else found.low)
+        return CycleGain(cycle, found.value_a, found.low if found.decidable else None)
 
     def _adapter_id(self, cycle: int) -> str | None:
         return self.adapters[cycle].adapter_id if cycle in self.adapters else None
@@ -241,8 +241,8 @@ class CycleFacts:
         return self._scores[max(there), adapter_id] if there else None
 
 
-def read_cycle(store: MetadataStore, settings: Settings, cycle: int) -> CycleFacts:
-    """All that the tables say up to this cycle."""
+def read_cycle(store: MetadataStore, settings: Settings, cycle: int, *, answers: bool = True) -> CycleFacts:
+    """All that the tables say up to this cycle; without `answers` what was measured and decided, and nothing of people."""
     number = {"cycle": cycle}
     return CycleFacts(
         store=store,
@@ -251,21 +251,14 @@ def read_cycle(store: MetadataStore, settings: Settings, cycle: int) -> CycleFac
         numbers=[row for row in store.query(_NUMBERS).to_pylist() if row["cycle"] <= cycle],
         texts=[row for row in store.query(_TEXTS).to_pylist() if row["cycle"] <= cycle],
         decisions={row["cycle"]: row for row in store.query(_DECISIONS).to_pylist() if row["cycle"] <= cycle},
-        asked=store.query(_ASKED, number).to_pylist(),
-        answers=store.query(_ANSWERS, number).to_pylist(),
+        asked=store.query(_ASKED, number).to_pylist() if answers else [],
+        answers=store.query(_ANSWERS, number).to_pylist() if answers else [],
     )
 
 
 def loop_convergence(store: MetadataStore, settings: Settings, cycle: int) -> Convergence:
     """Whether the loop still pays after this cycle: for who proposes the next one."""
-    return read_cycle(store, settings, cycle).convergence
-
-
-def reviewer_warnings(store: MetadataStore, cycle: int) -> tuple[str, ...]:
-    """What was noticed about reviewers, in words with their names."""
-    output = current_output(store.home, part_owner("cycle", str(cycle)), "corrections")
-    listed = output.facts.get("reviewers", []) if output is not None else []
-    return tuple(f"{each['name'] or 'a reviewer'}: {each['warning']}" for each in listed if each.get("warning"))
+    return read_cycle(store, settings, cycle, answers=False).convergence
 
 
 def _mark_of(row: Mapping[str, Any]) -> str:

@@ -1,22 +1,21 @@
 """What a cycle of the loop cost and bought, on one page: the asset `cycle_report`."""
 
-import hashlib
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from stt_platform.defs.corpus import corpus_stage
-from stt_platform.defs.cycles import CYCLES
+from stt_platform.defs.feedback.corrections import CorrectionsData
 from stt_platform.defs.feedback.cycle_facts import CycleFacts, read_cycle
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.shown import page, picture, table
-from stt_platform.defs.work import Work
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.report import Level
 from stt_platform.feedback.cycle_page import CycleReport, cycle_title, in_a_sentence, render_cycle
 from stt_platform.feedback.pictures import CyclePoint, cycles_picture
-from stt_platform.settings import Settings
-from stt_platform.store.metadata import MetadataStore
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.scopes import CYCLE
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
+from stt_platform.store.reading import Read
 from stt_platform.store.reports import ReportCard, published_report, write_report
 from stt_platform.store.stages import StageOutput, StageResult
 
@@ -35,36 +34,62 @@ def report_name(cycle: str) -> str:
     return f"cycle-{cycle}"
 
 
-def _parameters(home: Path, settings: Settings, cycle: str) -> Mapping[str, Any]:
-    facts = read_cycle(MetadataStore(home), settings, int(cycle))
-    return {
-        "cycle": cycle,
-        "read": hashlib.sha256(repr(facts.read).encode()).hexdigest(),
-        "judging": [settings.evaluation.confidence, settings.feedback.least_gain, settings.feedback.vain_cycles],
-    }
+def _read(context: StageContext) -> CycleFacts:
+    return read_cycle(context.store, context.settings, context.cycle)
+
+
+def _parameters(context: StageContext) -> Mapping[str, Any]:
+    settings = context.settings
+    judging = [settings.evaluation.confidence, settings.feedback.least_gain, settings.feedback.vain_cycles]
+    return {"cycle": context.part, "judging": judging}
+
+
+@dataclass(frozen=True)
+class CycleReportData:
+    """What a cycle was.
+
+    Attributes:
+        decision: None where nothing was decided yet.
+        answered, asked: of the list of the cycle.
+        converged: whether the loop no longer pays.
+    """
+
+    cycle: int
+    decision: str | None
+    answers: int
+    answered: int
+    asked: int
+    words_put_right: int
+    segments_that_wait: int | None
+    converged: bool
 
 
 def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    number = output.facts["cycle"]
-    drawn = output.folder / PICTURE
+    number = output.data_as(CycleReportData).cycle
+    drawn = output.shown_folder / PICTURE
     hidden = ("cycle", "cycles", "recognisers")
     return {
-        **{name: value for name, value in output.facts.items() if name not in hidden and value is not None},
+        **{name: value for name, value in output.shown.items() if name not in hidden and value is not None},
         "report": page(platform, f"evaluation/{report_name(str(number))}"),
         **({"picture": picture(drawn, "the word error rate over the cycles")} if drawn.exists() else {}),
-        "recognisers": table(output.facts["recognisers"]),
-        "cycles": table(output.facts["cycles"]),
+        "recognisers": table(output.shown["recognisers"]),
+        "cycles": table(output.shown["cycles"]),
         "what was corrected most": table(platform.store.query(_CORRECTED, {"cycle": number}).to_pylist()),
     }
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="feedback",
     kinds={"report"},
-    after=("flagged_segments", "corrections", "speech_evaluation", "speech_decision"),
+    optional=("corrections",),
+    reads=(
+        *(Read(name, by=("speech_evaluation",)) for name in ("evaluations", "evaluation_rows")),
+        *("decisions", "flagged_segments", "corrections"),
+    ),
+    read=_read,
     parameters=_parameters,
-    parts=CYCLES,
+    scope=CYCLE,
     published=published_report(report_name("{part}")),
     metadata=_metadata,
     on_request=True,
@@ -76,8 +101,10 @@ def cycle_report(work: Work) -> StageResult:
     church test and on general speech; what was decided, and why; the curve over the cycles; how much waits to be asked
     about, and whether the loop still pays. It can be made at any time, and says what is not known yet.
     """
-    facts = read_cycle(work.store, work.settings, int(work.part))
-    report = _report(facts)
+    facts: CycleFacts = work.read
+    answered = work.inputs.get("corrections")
+    reviewers = answered.data_as(CorrectionsData).reviewers if answered else ()
+    report = _report(facts, [f"{each.name or 'a reviewer'}: {each.warning}" for each in reviewers if each.concern])
     level = _level(report)
     adapter = facts.adapters.get(facts.cycle)
     card = ReportCard(
@@ -89,12 +116,23 @@ def cycle_report(work: Work) -> StageResult:
         words=in_a_sentence(report),
         evaluation_id=facts.evaluation_id,
     )
-    write_report(work.folder, render_cycle(report), card)
+    write_report(work.shown_folder, render_cycle(report), card)
     if any(_value(point.base) or _value(point.adapter) for point in report.history):
-        (work.folder / PICTURE).write_bytes(cycles_picture(report.history))
+        (work.shown_folder / PICTURE).write_bytes(cycles_picture(report.history))
     found, waiting = report.reviewed, report.waiting
+    data = CycleReportData(
+        cycle=facts.cycle,
+        decision=report.decision,
+        answers=found.answers,
+        answered=found.answered,
+        asked=found.asked,
+        words_put_right=found.word_edits,
+        segments_that_wait=waiting.on_the_list + waiting.others if waiting is not None else None,
+        converged=report.convergence.converged,
+    )
     return StageResult(
-        facts={
+        data=data,
+        shown={
             "cycle": facts.cycle,
             "decision": report.decision or "not decided yet",
             "reason": report.reason,
@@ -102,7 +140,7 @@ def cycle_report(work: Work) -> StageResult:
             "answered of those asked about": f"{found.answered} of {found.asked}",
             "words put right": found.word_edits,
             "minutes of people's time": round(found.spent_s / 60, 1) if found.timed else None,
-            "segments that wait": waiting.on_the_list + waiting.others if waiting is not None else None,
+            "segments that wait": data.segments_that_wait,
             "converged": report.convergence.converged,
             "does it still pay": report.convergence.reason,
             "recognisers": [
@@ -118,18 +156,18 @@ def cycle_report(work: Work) -> StageResult:
                 for each in report.heard
             ],
             "cycles": [_row(point) for point in report.history],
-        }
+        },
     )
 
 
-def _report(facts: CycleFacts) -> CycleReport:
+def _report(facts: CycleFacts, warnings: Sequence[str]) -> CycleReport:
     decided = facts.decisions.get(facts.cycle)
     not_yet = _NOT_DECIDED if facts.cycle in facts.adapters else _NO_ADAPTER
     return CycleReport(
         cycle=facts.cycle,
         decision=decided["decision"] if decided else None,
         reason=decided["reason"] if decided else not_yet,
-        reviewed=facts.reviewed(),
+        reviewed=facts.reviewed(warnings),
         heard=facts.heard(),
         waiting=facts.waiting(),
         convergence=facts.convergence,

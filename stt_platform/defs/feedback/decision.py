@@ -1,22 +1,24 @@
 """Whether this cycle's adapter transcribes from now on: the asset `speech_decision`."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stt_platform.defs.corpus import corpus_stage
-from stt_platform.defs.cycles import CYCLES
-from stt_platform.defs.evaluation.speech import ADAPTER, VALID_TEST
+from stt_platform.defs.evaluation.speech import ADAPTER, SpeechEvaluationData
 from stt_platform.defs.feedback.cycle_facts import read_cycle
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.shown import table
-from stt_platform.defs.work import Work
-from stt_platform.feedback.decision import Decision, decide
-from stt_platform.settings import Settings
+from stt_platform.evaluation.paired import Comparison
+from stt_platform.feedback.decision import NOTHING_TRAINED, SAME_AS_CHAMPION, Cause, Outcome, decide
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.scopes import CYCLE
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.store.adapters import made_by
 from stt_platform.store.choices import Champion, record_speech_champion, speech_champion
 from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.reading import Read
 from stt_platform.store.stages import StageOutput, StageResult
 
 _DECISIONS = "select cycle, decision, reason, decided_at from decisions order by cycle desc"
@@ -27,22 +29,50 @@ and metric = 'wer'
 _LATER = "select cycle from decisions where cycle > $cycle limit 1"
 
 
-def _parameters(home: Path, settings: Settings, cycle: str) -> Mapping[str, Any]:
-    adapter = made_by(home, ADAPTER, cycle)
-    facts = read_cycle(MetadataStore(home), settings, int(cycle))
-    return {
-        "cycle": cycle,
-        "adapter": adapter.adapter_id if adapter else None,
-        "champion before": facts.champion_at(int(cycle)),
-        "confidence": settings.evaluation.confidence,
-    }
+@dataclass(frozen=True)
+class _Read:
+    """What is decided about.
+
+    Attributes:
+        adapter_id: what this cycle trained; None where it trained nothing.
+        champion: the adapter that served when the cycle began; None for the base model.
+        beside_champion: the adapter (b) beside the champion (a) on the frozen church test; None where not measured.
+        general_reason: the numbers of general speech, in words.
+    """
+
+    adapter_id: str | None
+    champion: str | None
+    beside_champion: Comparison | None
+    general_reason: str
+
+
+def _read(context: StageContext) -> _Read:
+    adapter = made_by(context.home, ADAPTER, context.part)
+    facts = read_cycle(context.store, context.settings, context.cycle, answers=False)
+    champion = facts.champion_at(context.cycle)
+    rows = context.store.query(_GENERAL, {"evaluation": facts.evaluation_id}).to_pylist()
+    return _Read(
+        adapter_id=adapter.adapter_id if adapter else None,
+        champion=champion,
+        beside_champion=facts.compared(adapter.adapter_id, champion, context.cycle) if adapter else None,
+        general_reason=rows[0]["reason"] if rows else "",
+    )
+
+
+@dataclass(frozen=True)
+class SpeechDecisionData:
+    """What became of the adapter of a cycle, and what serves after it (None: the base model)."""
+
+    cycle: int
+    adapter_id: str | None
+    outcome: Outcome
+    cause: Cause
+    champion_after: str | None
 
 
 def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    facts = output.facts
     return {
-        "decision": facts["decision"],
-        "why": facts["reason"],
+        **output.shown,
         "serves from now on": speech_champion(platform.home).adapter_id or "the base model",
         "decisions": table(platform.store.query(_DECISIONS).to_pylist()),
     }
@@ -50,23 +80,28 @@ def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
 
 def _hand_out(home: Path, output: StageOutput) -> None:
     """Let the champion serve; a cycle that is looked at again does not undo what later ones decided."""
-    cycle = output.facts["cycle"]
-    if MetadataStore(home).query(_LATER, {"cycle": cycle}).num_rows:
+    data = output.data_as(SpeechDecisionData)
+    if MetadataStore(home).query(_LATER, {"cycle": data.cycle}).num_rows:
         return
-    after = output.facts["champion after"]
-    if speech_champion(home).adapter_id != after:
-        record_speech_champion(home, Champion(after, f"decided in cycle {cycle}: {output.facts['reason']}"))
+    if speech_champion(home).adapter_id != data.champion_after:
+        why = f"decided in cycle {data.cycle}: {output.shown['why']}"
+        record_speech_champion(home, Champion(data.champion_after, why))
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="feedback",
     kinds={"table"},
     upstream=("speech_evaluation",),
     after=(ADAPTER,),
+    reads=(
+        *(Read(name, by=("speech_evaluation",)) for name in ("evaluations", "evaluation_rows", "comparisons")),
+        Read("decisions", cycles="before"),
+    ),
+    read=_read,
     tables=("decisions",),
-    parameters=_parameters,
-    parts=CYCLES,
+    parameters=lambda context: {"cycle": context.part, "confidence": context.settings.evaluation.confidence},
+    scope=CYCLE,
     metadata=_metadata,
     hand_out=_hand_out,
     on_request=True,
@@ -78,37 +113,35 @@ def speech_decision(work: Work) -> StageResult:
     sermons, and is not worse on general speech by more than `evaluation.general_wer_margin`. Sermons that were transcribed
     before keep their text until somebody materialises `transcript` for them again.
     """
-    cycle = int(work.part)
-    facts = read_cycle(work.store, work.settings, cycle)
-    adapter = made_by(work.store.home, ADAPTER, work.part)
-    champion = facts.champion_at(cycle)
-    found = Decision("kept", "nothing was trained in this cycle")
-    if adapter is not None:
-        measured = work.inputs["speech_evaluation"].facts
+    read, evaluated = work.read, work.inputs["speech_evaluation"]
+    measured = evaluated.data_as(SpeechEvaluationData)
+    if read.adapter_id is None:
+        found = NOTHING_TRAINED
+    elif read.adapter_id == read.champion:
+        found = SAME_AS_CHAMPION
+    else:
         found = decide(
-            spoilt="" if measured["test set"] in VALID_TEST else measured["test set"],
-            beside_champion=facts.compared(adapter.adapter_id, champion, cycle),
-            general=measured["general set"],
-            general_reason=_general_reason(work.store, facts.evaluation_id),
+            test=measured.test,
+            beside_champion=read.beside_champion,
+            general=measured.general,
+            problems=[evaluated.shown["test set"]],
+            general_reason=read.general_reason,
         )
-        if adapter.adapter_id == champion:
-            found = Decision("kept", "it is what serves already: nothing new was learned")
-    after = adapter.adapter_id if adapter is not None and found.outcome == "promoted" else champion
+    data = SpeechDecisionData(
+        cycle=work.cycle,
+        adapter_id=read.adapter_id,
+        outcome=found.outcome,
+        cause=found.cause,
+        champion_after=read.adapter_id if found.outcome == "promoted" else read.champion,
+    )
     work.log(f"{found.outcome}: {found.reason}")
     row = {
-        "cycle": cycle,
-        "adapter_id": adapter.adapter_id if adapter else None,
-        "decision": found.outcome,
+        "cycle": data.cycle,
+        "adapter_id": data.adapter_id,
+        "decision": data.outcome,
+        "cause": data.cause,
         "reason": found.reason,
         "decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "champion_after": after,
+        "champion_after": data.champion_after,
     }
-    return StageResult(
-        facts={"cycle": cycle, "decision": found.outcome, "reason": found.reason, "champion after": after},
-        tables={"decisions": [row]},
-    )
-
-
-def _general_reason(store: MetadataStore, evaluation_id: str) -> str:
-    rows = store.query(_GENERAL, {"evaluation": evaluation_id}).to_pylist()
-    return rows[0]["reason"] if rows else ""
+    return StageResult(data=data, tables={"decisions": [row]}, shown={"decision": found.outcome, "why": found.reason})

@@ -3,27 +3,23 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.corpus import corpus_stage
-from stt_platform.defs.cycles import CYCLES
 from stt_platform.defs.feedback.candidates import (
     Pool,
-    live_digests,
+    live_files,
     live_folder,
     live_hearings,
     read_pool,
     speaker_of,
     with_live,
 )
-from stt_platform.defs.glossary.reading import glossary_at, glossary_digest, glossary_file
-from stt_platform.defs.platform import Platform
+from stt_platform.defs.glossary.reading import glossary_at, glossary_file, glossary_files
 from stt_platform.defs.shown import picture, table
-from stt_platform.defs.work import Work
 from stt_platform.feedback.confidence import ConfidenceModel, Expectation, fit_confidence
 from stt_platform.feedback.live_places import LiveHearing, Unplaced
 from stt_platform.feedback.pictures import confidence_picture
@@ -32,6 +28,7 @@ from stt_platform.feedback.selection import (
     EXCLUDED,
     FLAGGED,
     LEFT,
+    NOT_ASKED_IN_WORDS,
     RANDOM,
     Flagged,
     SelectionOptions,
@@ -41,9 +38,13 @@ from stt_platform.feedback.selection import (
 )
 from stt_platform.feedback.tasks import ReviewTask
 from stt_platform.glossary.terms import Glossary
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.scopes import CYCLE
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.settings import FeedbackSettings, PlatformError, Settings
 from stt_platform.store.choices import training_view
-from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.reading import Read
 from stt_platform.store.review_lists import hand_out_review, review_folder
 from stt_platform.store.stages import StageOutput, StageResult
 
@@ -60,10 +61,11 @@ _OTHERS = """
 select distinct flagged.sermon from flagged_segments as flagged left join splits on splits.sermon = flagged.sermon
 where flagged.cycle = $cycle and flagged.status = 'flagged' and coalesce(splits.split, '') <> 'train' order by 1
 """
-_NOT_ASKED = """
-select status, regexp_replace(regexp_replace(reason, '^[0-9]{4}-[0-9]{2}-[0-9]{2}--[^ ]+ is', 'its sermon is'), '[0-9.]+', '…', 'g')
-    as "why not", count(*) as segments, any_value(coalesce(chunk_id, place)) as "for example"
-from flagged_segments where cycle = $cycle and status <> 'flagged' group by 1, 2 order by 3 desc, 2 limit 20
+_NOT_ASKED = f"""
+select status, case gate {" ".join(f"when '{gate}' then '{words}'" for gate, words in NOT_ASKED_IN_WORDS.items())}
+    else min_by(reason, coalesce(chunk_id, place)) end as "why not",
+    count(*) as segments, min(coalesce(chunk_id, place)) as "for example"
+from flagged_segments where cycle = $cycle and status <> 'flagged' group by status, gate order by 3 desc, 2 limit 20
 """
 
 
@@ -71,32 +73,76 @@ def _chosen(settings: Settings) -> dict[str, Any]:
     return settings.feedback.model_dump(exclude={"least_gain", "vain_cycles"})
 
 
-def _read(store: MetadataStore, settings: Settings, cycle: str) -> Pool:
-    return read_pool(store, training_view(store.home, settings.training_view).view, int(cycle))
+@dataclass(frozen=True)
+class _Read:
+    """What a cycle chooses from, and what the live machine heard of it.
+
+    Attributes:
+        live_segments: how many the live machine told of.
+        live: what it heard, by chunk.
+        unplaced: segments that belong to no chunk.
+    """
+
+    pool: Pool
+    live_segments: int
+    live: Mapping[str, LiveHearing]
+    unplaced: list[Unplaced]
 
 
-def _parameters(home: Path, settings: Settings, cycle: str) -> Mapping[str, Any]:
+def _read(context: StageContext) -> _Read:
+    view = training_view(context.home, context.settings.training_view).view
+    return _Read(read_pool(context.store, view, context.cycle), *live_hearings(context.store))
+
+
+def _parameters(context: StageContext) -> Mapping[str, Any]:
+    settings = context.settings
     return {
-        "cycle": cycle,
+        "cycle": context.part,
         "chosen": _chosen(settings),
-        "view": training_view(home, settings.training_view).view,
-        "pool": _read(MetadataStore(home), settings, cycle).digest,
-        "live": live_digests(home),
-        "glossary": glossary_digest(settings),
+        "view": training_view(context.home, settings.training_view).view,
         "confidence": settings.evaluation.confidence,
     }
 
 
+def _files(context: StageContext) -> Mapping[str, Path]:
+    live = {path.relative_to(context.home).as_posix(): path for path in live_files(context.home)}
+    return {**live, **glossary_files(context.settings)}
+
+
+@dataclass(frozen=True)
+class FlaggedData:
+    """What people are asked about in a cycle.
+
+    Attributes:
+        expected_word_errors: in what is asked about; None until enough was answered to tell.
+        confidence_is_fitted: whether the order rests on answers, or on a first guess.
+        auroc, calibration_error: of the confidence; None where they cannot be told.
+    """
+
+    cycle: int
+    asked_about: int
+    drawn_at_random: int
+    review_s: float
+    expected_word_errors: float | None
+    left_for_later: int
+    excluded: int
+    live_segments: int
+    unplaced_live_segments: int
+    confidence_is_fitted: bool
+    auroc: float | None
+    calibration_error: float | None
+
+
 def _hand_out(home: Path, output: StageOutput) -> None:
     tasks = json.loads((output.folder / TASKS).read_text(encoding="utf-8"))
-    hand_out_review(home, output.facts["cycle"], [ReviewTask(**task) for task in tasks])
+    hand_out_review(home, output.data_as(FlaggedData).cycle, [ReviewTask(**task) for task in tasks])
 
 
 def check_list(platform: Platform, output: StageOutput | None) -> Iterator[dg.AssetCheckResult]:
     """Whether all that is asked about teaches, as the split is now."""
     if output is None:
         return
-    others = platform.store.query(_OTHERS, {"cycle": output.facts["cycle"]})["sermon"].to_pylist()
+    others = platform.store.query(_OTHERS, {"cycle": output.data_as(FlaggedData).cycle})["sermon"].to_pylist()
     yield dg.AssetCheckResult(
         check_name=ONLY_TRAIN,
         passed=not others,
@@ -105,25 +151,32 @@ def check_list(platform: Platform, output: StageOutput | None) -> Iterator[dg.As
 
 
 def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    cycle = {"cycle": output.facts["cycle"]}
+    cycle = {"cycle": output.data_as(FlaggedData).cycle}
     return {
-        **{name: value for name, value in output.facts.items() if name != "cycle" and value is not None},
+        **{name: value for name, value in output.shown.items() if name != "cycle" and value is not None},
         "the first of the list": table(platform.store.query(_FIRST, cycle).to_pylist()),
         "what is not asked about": table(platform.store.query(_NOT_ASKED, cycle).to_pylist()),
-        "picture": picture(output.folder / PICTURE, "how sure the texts are, and how far that may be believed"),
+        "picture": picture(output.shown_folder / PICTURE, "how sure the texts are, and how far that may be believed"),
         "lists and sound for reviewers": dg.MetadataValue.path(str(review_folder(platform.home, cycle["cycle"]))),
         "put what the live machine heard into": dg.MetadataValue.path(str(live_folder(platform.home))),
     }
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="feedback",
     kinds={"table"},
-    after=("transcript", "consensus", "sermon_split", "references"),
+    reads=(
+        *("registrations", "splits", "references"),
+        *("speech_chunks", "training_chunks", "transcripts", "consensus"),
+        Read("corrections", cycles="before"),
+        Read("flagged_segments", cycles="before"),
+    ),
+    read=_read,
     tables=("flagged_segments",),
     parameters=_parameters,
-    parts=CYCLES,
+    files=_files,
+    scope=CYCLE,
     metadata=_metadata,
     check_specs=(
         (
@@ -144,38 +197,53 @@ def flagged_segments(work: Work) -> StageResult:
     examine, what is answered already. JSONL of the live machine in `STT_HOME/live` counts too, where we have its recording.
     The list lies in `STT_HOME/review/cycle-<n>`; put the answers into `STT_HOME/corrections`.
     """
-    pool = _read(work.store, work.settings, work.part)
+    pool, live = work.read.pool, work.read.live
     chosen = work.settings.feedback
-    told, live, unplaced = live_hearings(work.store)
     glossary = _glossary(work)
     model = fit_confidence(pool.answered_transcripts(), fewest=chosen.fewest_answers, seed=chosen.seed)
     found = _expected(pool, model, live)
-    options = _options(pool, chosen, model, int(work.part))
+    options = _options(pool, chosen, model, work.cycle)
     rows = choose_segments(
-        pool.candidates({name: each.errors for name, each in found.items()}, pool.terms(glossary)),
+        pool.candidates(work.home, {name: each.errors for name, each in found.items()}, pool.terms(glossary)),
         options,
         corrected_terms=pool.corrected_terms(glossary),
     )
-    table_rows = _Rows(int(work.part), pool, found, live).of(rows, unplaced)
+    table_rows = _Rows(work.cycle, pool, found, live).of(rows, work.read.unplaced)
     tasks = [asdict(_task(row)) for row in table_rows if row["status"] == FLAGGED]
     (work.folder / TASKS).write_text(json.dumps(tasks, ensure_ascii=False), encoding="utf-8")
-    _draw(work.folder, rows, found, model)
+    _draw(work.shown_folder, rows, found, model)
     count = Counter(row.status for row in rows)
     errors = sum(row.expected_errors for row in rows if row.status == FLAGGED)
+    fitted = model.kind == "fitted"
+    data = FlaggedData(
+        cycle=work.cycle,
+        asked_about=count[FLAGGED],
+        drawn_at_random=sum(row.kind == RANDOM for row in rows),
+        review_s=sum(row.review_s for row in rows if row.status == FLAGGED),
+        expected_word_errors=_rounded(errors) if fitted else None,
+        left_for_later=count[LEFT],
+        excluded=count[EXCLUDED],
+        live_segments=work.read.live_segments,
+        unplaced_live_segments=len(work.read.unplaced),
+        confidence_is_fitted=fitted,
+        auroc=_rounded(model.auroc),
+        calibration_error=_rounded(model.calibration_error),
+    )
     return StageResult(
-        facts={
-            "cycle": int(work.part),
-            "asked about": count[FLAGGED],
-            "drawn at random": sum(row.kind == RANDOM for row in rows),
-            "minutes of reviewing": round(sum(row.review_s for row in rows if row.status == FLAGGED) / 60, 1),
-            "word errors expected in them": _rounded(errors) if model.kind == "fitted" else None,
-            "left for later cycles": count[LEFT],
-            "excluded": count[EXCLUDED],
-            "live segments": told,
-            "live segments that cannot be reviewed": len(unplaced),
+        data=data,
+        shown={
+            "cycle": data.cycle,
+            "asked about": data.asked_about,
+            "drawn at random": data.drawn_at_random,
+            "minutes of reviewing": round(data.review_s / 60, 1),
+            "word errors expected in them": data.expected_word_errors,
+            "left for later cycles": data.left_for_later,
+            "excluded": data.excluded,
+            "live segments": data.live_segments,
+            "live segments that cannot be reviewed": data.unplaced_live_segments,
             "confidence": model.reason,
-            "AUROC": _rounded(model.auroc),
-            "calibration error": _rounded(model.calibration_error),
+            "AUROC": data.auroc,
+            "calibration error": data.calibration_error,
             "WER of all texts, by those drawn at random": _pool_wer(pool, work.settings),
         },
         tables={"flagged_segments": table_rows},
@@ -234,6 +302,7 @@ class _Rows:
             "speaker": speaker_of(self._chunks[row.chunk_id]),
             "status": row.status,
             "reason": row.reason,
+            "gate": row.gate or None,
         }
         if row.status == EXCLUDED:
             return common
@@ -265,7 +334,7 @@ class _Rows:
     def _unplaced(self, found: Unplaced) -> dict[str, Any]:
         where = ", ".join(filter(None, (found.segment.source, found.segment.place)))
         told = {"cycle": self._cycle, "place": where, "sermon": found.sermon, "speaker": ""}
-        return told | {"status": EXCLUDED, "reason": found.reason}
+        return told | {"status": EXCLUDED, "reason": found.reason, "gate": found.gate.value}
 
 
 def _doubt(live: LiveHearing) -> str:

@@ -2,25 +2,38 @@
 
 import dagster as dg
 
-ASKED = ("flagged_segments", "review_tasks")
-LEARNED = (
-    "corrections",
-    "speech_training_set",
-    "whisper_adapter",
-    "speech_evaluation",
-    "speech_decision",
-    "cycle_report",
-)
+from stt_platform.orchestration.assets import SCOPE_TAG
+from stt_platform.orchestration.scopes import CYCLE
+from stt_platform.orchestration.stage import needed_for, stages_of
+
+_LIST = "review_tasks"
+"""The last stage of the half that asks."""
+
+_OF_A_CYCLE = dg.AssetSelection.tag(SCOPE_TAG, CYCLE.name)
+_ASKED = _OF_A_CYCLE & dg.AssetSelection.assets(_LIST).upstream()
+
+
+def asked_stages() -> list[str]:
+    """Return the stages that choose what people are asked about in a cycle, in order."""
+    needed = needed_for([_LIST])
+    return [name for name in stages_of(CYCLE) if name in needed]
+
+
+def learned_stages() -> list[str]:
+    """Return the stages that follow people's answers, in order."""
+    asked = asked_stages()
+    return [name for name in stages_of(CYCLE) if name not in asked]
+
 
 ask = dg.define_asset_job(
     "ask",
-    selection=dg.AssetSelection.assets(*ASKED),
+    selection=_ASKED,
     description="Chooses the segments of a cycle that people are asked about, and sends them to their tools.",
 )
 
 learn = dg.define_asset_job(
     "learn",
-    selection=dg.AssetSelection.assets(*LEARNED),
+    selection=_OF_A_CYCLE - _ASKED,
     description="From the corrections of a cycle to a recogniser, its measurement, the decision about it, and the report.",
 )
 

@@ -6,17 +6,17 @@ from pathlib import Path
 import dagster as dg
 
 from stt_platform.audio import SAMPLE_RATE_HZ
-from stt_platform.defs.corpus import CORPUS_STAGES, corpus_plan
-from stt_platform.defs.cycles import known_cycles, with_cycle
 from stt_platform.defs.feedback.corrections import exports
 from stt_platform.defs.feedback.cycle_facts import loop_convergence, read_cycle
 from stt_platform.defs.feedback.jobs import ask, deliver, learn
-from stt_platform.defs.platform import SENSORS_OFF, Platform
-from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.runs import partitions_in_progress
 from stt_platform.feedback.readiness import Readiness
 from stt_platform.files import age_s
 from stt_platform.gpu import CPU, device_name, holder_of
+from stt_platform.orchestration.planning import plan
+from stt_platform.orchestration.platform import SENSORS_OFF, Platform
+from stt_platform.orchestration.scopes import known_cycles, sermon_partitions, with_cycle
+from stt_platform.orchestration.stage import stages
 from stt_platform.store.choices import speech_champion
 from stt_platform.store.metadata import MetadataStore
 
@@ -95,7 +95,7 @@ def new_corrections(context: dg.SensorEvaluationContext, platform: Platform) -> 
         return dg.SkipReason(f"nothing new in {home / 'corrections'}")
     if age_s(max(state[2] for state in states) / 1e9) < settings.inbox.settle_s:
         return dg.SkipReason("a file was written a moment ago: it may not be whole yet")
-    if not corpus_plan(home, settings, ["corrections"], part=str(cycle)):
+    if not plan(home, settings, ["corrections"], parts={"cycle": str(cycle)}):
         return dg.SensorResult(skip_reason="what lies there was read already", cursor=cursor)
     request = dg.RunRequest(run_key=cursor, partition_key=str(cycle), asset_selection=[dg.AssetKey("corrections")])
     return dg.SensorResult(run_requests=[request], cursor=cursor)
@@ -116,7 +116,7 @@ def retrain(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Senso
     if not settings.sensors:
         return dg.SkipReason(SENSORS_OFF)
     cycle = open_cycle(context.instance, platform.store)
-    answers = CORPUS_STAGES["corrections"].output(home, str(cycle))
+    answers = stages()["corrections"].output(home, str(cycle))
     if not _list_is_made(home, cycle) or answers is None:
         return dg.SkipReason(f"cycle {cycle}: nothing has been corrected yet")
     if (key := f"learn:{cycle}:{answers.digest}") == context.cursor:
@@ -171,7 +171,7 @@ def _readiness(platform: Platform, cycle: int) -> Readiness:
 
 
 def _list_is_made(home: Path, cycle: int) -> bool:
-    return CORPUS_STAGES["review_tasks"].output(home, str(cycle)) is not None
+    return stages()["review_tasks"].output(home, str(cycle)) is not None
 
 
 def _sermons(instance: dg.DagsterInstance) -> set[str]:

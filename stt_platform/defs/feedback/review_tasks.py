@@ -3,14 +3,12 @@
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.corpus import corpus_stage
-from stt_platform.defs.cycles import CYCLES
 from stt_platform.defs.feedback.flagged import TASKS
 from stt_platform.defs.feedback.label_studio import (
     NoServer,
@@ -20,9 +18,11 @@ from stt_platform.defs.feedback.label_studio import (
     read_tasks,
     review_server,
 )
-from stt_platform.defs.platform import Platform
-from stt_platform.defs.work import Work
 from stt_platform.feedback.tasks import label_studio_tasks, labelling_configuration
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.scopes import CYCLE
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import Work
 from stt_platform.settings import LabelStudioSettings, load_settings
 from stt_platform.store.review_lists import review_folder
 from stt_platform.store.stages import StageOutput, StageResult
@@ -30,6 +30,14 @@ from stt_platform.web.label_studio import LabelStudioError, LabelStudioUnreachab
 
 _IMPORT, _FORM = "label-studio.json", "label-studio.xml"
 _SENT_LATER = "the tasks are sent by themselves once it runs"
+
+
+@dataclass(frozen=True)
+class ReviewTasksData:
+    """How many tasks there are in a cycle."""
+
+    cycle: int
+    tasks: int
 
 
 def _hand_out(home: Path, output: StageOutput) -> None:
@@ -42,10 +50,11 @@ def _hand_out(home: Path, output: StageOutput) -> None:
 
 
 def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    folder = review_folder(platform.home, output.facts["cycle"])
+    data = output.data_as(ReviewTasksData)
+    folder = review_folder(platform.home, data.cycle)
     tasks = read_tasks(output.folder / TASKS)
     return {
-        "tasks": output.facts["tasks"],
+        "tasks": data.tasks,
         "tasks whose sound is gone": len(tasks) - len(offer_sound(platform.home, tasks)),
         "Label Studio": _server_state(platform.home, platform.settings.label_studio),
         "for Label Studio, to import by hand": dg.MetadataValue.path(str(folder / _IMPORT)),
@@ -68,12 +77,12 @@ def _server_state(home: Path, settings: LabelStudioSettings) -> str | dg.Metadat
     )
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="feedback",
     kinds={"json"},
     upstream=("flagged_segments",),
-    parts=CYCLES,
+    scope=CYCLE,
     metadata=_metadata,
     published={
         _IMPORT: f"review/cycle-{{part}}/{_IMPORT}",
@@ -95,4 +104,4 @@ def review_tasks(work: Work) -> StageResult:
     imported = label_studio_tasks(playable_tasks(tasks))
     (work.folder / _IMPORT).write_text(json.dumps(imported, ensure_ascii=False, indent=1), encoding="utf-8")
     (work.folder / _FORM).write_text(labelling_configuration(), encoding="utf-8")
-    return StageResult(facts={"cycle": int(work.part), "tasks": len(tasks)})
+    return StageResult(data=ReviewTasksData(work.cycle, len(tasks)))

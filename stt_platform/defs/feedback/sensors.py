@@ -6,12 +6,11 @@ from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.corpus import CORPUS_STAGES
-from stt_platform.defs.cycles import known_cycles
 from stt_platform.defs.feedback.flagged import TASKS
 from stt_platform.defs.feedback.label_studio import pull_answers, push_tasks, read_tasks, review_server
 from stt_platform.defs.feedback.review_tasks import review_tasks
-from stt_platform.defs.platform import Platform
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.scopes import known_cycles
 from stt_platform.settings import PlatformError
 from stt_platform.store.stages import StageOutput
 from stt_platform.web.label_studio import LabelStudio
@@ -62,8 +61,7 @@ def _exchange(context: dg.SensorEvaluationContext, platform: Platform, server: L
 
 
 def _newest_tasks(instance: dg.DagsterInstance, platform: Platform) -> StageOutput | None:
-    stage = CORPUS_STAGES[review_tasks.key.to_user_string()]
-    outputs = (stage.output(platform.home, str(cycle)) for cycle in known_cycles(instance))
+    outputs = (review_tasks.output(platform.home, str(cycle)) for cycle in known_cycles(instance))
     return next((output for output in outputs if output), None)
 
 

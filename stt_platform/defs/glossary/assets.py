@@ -2,21 +2,17 @@
 
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from stt_platform.defs.corpus import corpus_stage
 from stt_platform.defs.glossary import report
 from stt_platform.defs.glossary.reading import glossary_at, glossary_file
-from stt_platform.defs.work import Work
-from stt_platform.files import sha256_of
 from stt_platform.glossary.attestation import Attestation, attest
 from stt_platform.glossary.augment import term_examples
 from stt_platform.glossary.terms import Sense
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import Work
 from stt_platform.scripture.pairs import ACCEPTED, main_target
-from stt_platform.settings import Settings
 from stt_platform.store.scripture import read_pairs
 from stt_platform.store.stages import StageResult
 from stt_platform.training.corpus_lines import glossary_line
@@ -25,17 +21,23 @@ GLOSSARY_FILE = "glossary.csv"
 """The table in the output of `glossary`: what was read, whatever becomes of the original."""
 
 
-def _parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
-    return {"glossary": sha256_of(glossary_file(settings)), "min_rate": settings.glossary.min_rate}
+@dataclass(frozen=True)
+class GlossaryData:
+    """How many terms and senses there are, and in how many verse pairs they were looked for."""
+
+    terms: int
+    senses: int
+    verse_pairs_looked_at: int
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="glossary",
     kinds={"table"},
     upstream=("verse_pairs",),
     tables=("glossary",),
-    parameters=_parameters,
+    parameters=lambda context: {"min_rate": context.settings.glossary.min_rate},
+    files=lambda context: {"glossary": glossary_file(context.settings)},
     metadata=report.glossary_metadata,
 )
 def glossary(work: Work) -> StageResult:
@@ -52,9 +54,9 @@ def glossary(work: Work) -> StageResult:
     target = main_target(rows)
     pairs = [(row.en_refs[0], row.en, row.es) for row in rows if row.es_source == target]
     table = attest(terms, pairs, min_rate=work.settings.glossary.min_rate)
-    report.draw_attestation(work.folder, terms, table)
+    report.draw_attestation(work.shown_folder, terms, table)
     return StageResult(
-        facts={"terms": len(terms.terms), "senses": len(terms.senses), "verse pairs looked at": len(pairs)},
+        data=GlossaryData(len(terms.terms), len(terms.senses), len(pairs)),
         tables={"glossary": [_row(sense, found) for sense, found in zip(terms.senses, table, strict=True)]},
     )
 
@@ -73,7 +75,15 @@ def _row(sense: Sense, found: Attestation) -> dict[str, Any]:
     }
 
 
-@corpus_stage(
+@dataclass(frozen=True)
+class GlossaryPairsData:
+    """How many examples there are: terms by themselves, and sentences with one."""
+
+    terms: int
+    sentences: int
+
+
+@stage(
     version="1",
     group="glossary",
     kinds={"text"},
@@ -91,4 +101,4 @@ def glossary_pairs(work: Work) -> StageResult:
         for example in examples:
             file.write(json.dumps(glossary_line(example), ensure_ascii=False) + "\n")
     kinds = [example.kind for example in examples]
-    return StageResult(facts={"terms": kinds.count("term"), "sentences": kinds.count("term_sentence")})
+    return StageResult(data=GlossaryPairsData(kinds.count("term"), kinds.count("term_sentence")))

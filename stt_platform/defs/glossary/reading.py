@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from stt_platform.evaluation.entities import glossary_names
-from stt_platform.files import sha256_of
 from stt_platform.glossary.terms import BadGlossary, Glossary, read_glossary
 from stt_platform.settings import PlatformError, Settings, repository
 
@@ -33,9 +32,9 @@ def names_to_hear(settings: Settings) -> tuple[tuple[str, ...], str]:
         return (), str(error)
 
 
-def glossary_digest(settings: Settings) -> str:
-    """Changes with the glossary; empty where there is none."""
+def glossary_files(settings: Settings) -> dict[str, Path]:
+    """The glossary by the name under which it enters the key of a stage; empty where there is none."""
     try:
-        return sha256_of(glossary_file(settings))
+        return {"glossary": glossary_file(settings)}
     except PlatformError:
-        return ""
+        return {}

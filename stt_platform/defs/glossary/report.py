@@ -8,11 +8,11 @@ from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.shown import page, picture, table
 from stt_platform.glossary.attestation import Attestation
 from stt_platform.glossary.pictures import attestation_picture
 from stt_platform.glossary.terms import Glossary
+from stt_platform.orchestration.platform import Platform
 from stt_platform.store.stages import StageOutput
 
 _PICTURE = "attestation.png"
@@ -34,9 +34,9 @@ def glossary_metadata(platform: Platform, output: StageOutput) -> Mapping[str, A
     statuses = platform.store.query("select status, count(*) as n from glossary group by status").to_pylist()
     counts = Counter({row["status"]: row["n"] for row in statuses})
     return {
-        "picture": picture(output.folder / _PICTURE, "how often each term is borne out"),
+        "picture": picture(output.shown_folder / _PICTURE, "how often each term is borne out"),
         "look at it": page(platform, "glossary"),
-        **output.facts,
+        **output.shown,
         **{name: counts[name] for name in ("attested", "weak", "unattested", "not in text")},
         "terms to look at": table(platform.store.query(_LOOK_AT).to_pylist()),
     }
@@ -47,7 +47,7 @@ def pairs_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]
     lines = (output.folder / "glossary_pairs.jsonl").read_text(encoding="utf-8").splitlines()
     step = max(len(lines) // _EXAMPLES, 1)
     return {
-        **output.facts,
+        **output.shown,
         "file": dg.MetadataValue.path(str(platform.home / "glossary" / "glossary_pairs.jsonl")),
         "examples": table([json.loads(line) for line in lines[::step]]),
     }

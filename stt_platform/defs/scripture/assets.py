@@ -4,17 +4,23 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stt_platform.defs.corpus import corpus_stage
 from stt_platform.defs.scripture import checks, report
-from stt_platform.defs.scripture.folders import confirmed_tables, fetch_missing, own_folder, text_folders, texts_digest
-from stt_platform.defs.work import Work
-from stt_platform.files import sha256_of
+from stt_platform.defs.scripture.folders import (
+    confirmed_tables,
+    fetch_missing,
+    own_folder,
+    text_files,
+    text_folders,
+    texts_are_there,
+)
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.scripture.filters import Limits
-from stt_platform.scripture.finding import Found, find_texts
+from stt_platform.scripture.finding import Cause, Found, find_texts
 from stt_platform.scripture.known import known_texts
 from stt_platform.scripture.pairing import PairedTexts, pair_texts, verse_pairs_of
 from stt_platform.scripture.pairs import ACCEPTED
@@ -33,17 +39,22 @@ from stt_platform.store.stages import StageResult
 from stt_platform.training.corpus_lines import verse_pair_line
 
 
-def _texts_parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
-    return {"texts": texts_digest(home, settings)}
+@dataclass(frozen=True)
+class TextsData:
+    """How many texts are used, by language."""
+
+    english: int
+    spanish: int
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="scripture",
     kinds={"text"},
     tables=("scripture_texts", "scripture_verses"),
-    parameters=_texts_parameters,
+    files=lambda context: text_files(context.home, context.settings),
     prepare=fetch_missing,
+    wanted=texts_are_there,
     metadata=report.texts_metadata,
 )
 def scripture_texts(work: Work) -> StageResult:
@@ -53,19 +64,21 @@ def scripture_texts(work: Work) -> StageResult:
     or USX, vref and raw text, parquet of bible_para. Footnotes, markup and merge marks are taken out and kept beside the
     text; psalm titles and subscriptions are rows of their own. Texts that are missing are named with what adds them.
     """
-    found = find_texts(text_folders(work.store.home, work.settings), progress=work.say)
+    found = find_texts(text_folders(work.home, work.settings), progress=work.say)
     if not found.in_language("en") or not found.in_language("es"):
-        raise PlatformError(_nothing_to_pair(found, own_folder(work.store.home)))
+        raise PlatformError(_nothing_to_pair(found, own_folder(work.home)))
+    data = TextsData(len(found.in_language("en")), len(found.in_language("es")))
     rows = [*(text_row(text) for text in found.texts.values()), *_not_used(found), *_missing(found)]
     return StageResult(
-        facts={"English texts": len(found.in_language("en")), "Spanish texts": len(found.in_language("es"))},
+        data=data,
+        shown={"English texts": data.english, "Spanish texts": data.spanish},
         tables={"scripture_texts": rows, "scripture_verses": verse_table(found.texts.values())},
     )
 
 
 def _nothing_to_pair(found: Found, folder: Path) -> str:
     there = ", ".join(text.title for text in found.texts.values()) or "none"
-    damaged = "; ".join(f"{row.source}: {row.reason}" for row in found.unused if "better source" not in row.reason)
+    damaged = "; ".join(f"{row.source}: {row.reason}" for row in found.unused if row.cause != Cause.BETTER_SOURCE)
     return (
         f"at least one English and one Spanish Bible text are needed, and there is: {there}. "
         f"{'. '.join(found.missing.values())}. The folder is {folder}" + (f". Not used: {damaged}" if damaged else "")
@@ -98,24 +111,27 @@ def _without_text(text_id: str, language: str, source: str, status: str, reason:
     }
 
 
-def _pairs_parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
-    return {
-        "confirmed": {path.name: sha256_of(path) for path in confirmed_tables(home)},
-        "limits": _limits(settings),
-    }
+@dataclass(frozen=True)
+class PairsData:
+    """How many pairs were joined, and what became of them."""
+
+    pairs_joined: int
+    pairs_accepted: int
+    pairs_quarantined: int
 
 
 def _limits(settings: Settings) -> dict[str, float]:
     return {"length_z": settings.scripture.max_length_z, "verses": settings.scripture.max_verses}
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="scripture",
     kinds={"table"},
     upstream=("scripture_texts",),
     tables=("aligned_pairs", "versification"),
-    parameters=_pairs_parameters,
+    parameters=lambda context: _limits(context.settings),
+    files=lambda context: {path.name: path for path in confirmed_tables(context.home)},
     metadata=report.pairs_metadata,
     check_specs=checks.PAIR_CHECKS,
     checks=checks.check_pairs,
@@ -131,7 +147,7 @@ def verse_pairs(work: Work) -> StageResult:
     paired = pair_texts(
         [text for text in texts if text.language == "en"],
         [text for text in texts if text.language == "es"],
-        confirmed={path.stem: _read_confirmed(path) for path in confirmed_tables(work.store.home)},
+        confirmed={path.stem: _read_confirmed(path) for path in confirmed_tables(work.home)},
         progress=work.say,
         threads=min(4, os.cpu_count() or 1),
     )
@@ -141,10 +157,10 @@ def verse_pairs(work: Work) -> StageResult:
     for each in paired:
         write_versification(work.folder / "versification" / f"{each.name}.csv", each.table)
     work.say("drawing")
-    report.draw_pairs(work.folder, paired, rows)
+    report.draw_pairs(work.shown_folder, paired, rows)
     accepted = sum(row.status == ACCEPTED for row in rows)
     return StageResult(
-        facts={"pairs joined": len(rows), "pairs accepted": accepted, "pairs quarantined": len(rows) - accepted},
+        data=PairsData(len(rows), accepted, len(rows) - accepted),
         tables={
             "aligned_pairs": pair_table(rows),
             "versification": [row for each in paired for row in _versification_rows(each)],
@@ -180,11 +196,22 @@ def _versification_rows(paired: PairedTexts) -> Iterable[dict[str, Any]]:
         }
 
 
-def _split_parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
-    return {"test_share": settings.scripture.test_share, "seed": settings.scripture.seed}
+@dataclass(frozen=True)
+class ScriptureSplitData:
+    """How many segments are on which side."""
+
+    train: int
+    test: int
+    excluded: int
 
 
-@corpus_stage(
+def _split_parameters(context: StageContext) -> Mapping[str, Any]:
+    # Not what is frozen: that is what was made here before, and asks for nothing else.
+    chosen = context.settings.scripture
+    return {"test_share": chosen.test_share, "seed": chosen.seed}
+
+
+@stage(
     version="1",
     group="scripture",
     kinds={"table"},
@@ -209,7 +236,7 @@ def scripture_split(work: Work) -> StageResult:
         rows,
         test_share=work.settings.scripture.test_share,
         seed=work.settings.scripture.seed,
-        frozen=frozen_segments(work.store.home),
+        frozen=frozen_segments(work.home),
     )
     side = {row.segment_id: row.split for row in splits}
     for name in ("train", "test"):
@@ -217,9 +244,10 @@ def scripture_split(work: Work) -> StageResult:
             for row in rows:
                 if row.status == ACCEPTED and side[row.segment_id] == name:
                     file.write(json.dumps(verse_pair_line(row), ensure_ascii=False) + "\n")
-    report.draw_split(work.folder, {(row.segment_id, row.genre) for row in rows}, side)
+    report.draw_split(work.shown_folder, {(row.segment_id, row.genre) for row in rows}, side)
     counts = Counter(side.values())
     return StageResult(
-        facts={f"segments in {name}": counts[name] for name in ("train", "test", "excluded")},
+        data=ScriptureSplitData(**{name: counts[name] for name in ("train", "test", "excluded")}),
+        shown={f"segments in {name}": counts[name] for name in ("train", "test", "excluded")},
         tables={"scripture_splits": [asdict(row) | {"reason": row.reason or None} for row in splits]},
     )

@@ -2,19 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.corpus import corpus_stage
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.shown import table
-from stt_platform.defs.work import Work
 from stt_platform.models.registry import model
 from stt_platform.models.translators import translator_folder
-from stt_platform.settings import Settings
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.store.scripture import read_pairs
 from stt_platform.store.stages import StageOutput, StageResult
 from stt_platform.translation.back_translation import back_translate, choose_examples, choose_segments
@@ -33,13 +31,22 @@ order by md5(segment_id) limit 15
 """
 
 
-def _parameters(home: Path, settings: Settings) -> Mapping[str, Any]:
-    chosen = settings.back_translation.model_dump(exclude={"device", "batch_size"})
-    return {**chosen, "model": model(chosen["model"]).identity, "seed": settings.scripture.seed}
+@dataclass(frozen=True)
+class BackTranslationData:
+    """How many verses were translated back, and what became of them."""
+
+    verses: int
+    accepted: int
+    quarantined: int
+
+
+def _parameters(context: StageContext) -> Mapping[str, Any]:
+    chosen = context.settings.back_translation.model_dump(exclude={"device", "batch_size"})
+    return {**chosen, "model": model(chosen["model"]).identity, "seed": context.settings.scripture.seed}
 
 
 def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    return {**output.facts, "some of them": table(platform.store.query(_SAMPLES).to_pylist())}
+    return {**output.shown, "some of them": table(platform.store.query(_SAMPLES).to_pylist())}
 
 
 def _check(platform: Platform, output: StageOutput | None) -> Iterator[dg.AssetCheckResult]:
@@ -48,7 +55,7 @@ def _check(platform: Platform, output: StageOutput | None) -> Iterator[dg.AssetC
     )
 
 
-@corpus_stage(
+@stage(
     version="1",
     group="scripture",
     kinds={"text"},
@@ -69,7 +76,7 @@ def back_translations(work: Work) -> StageResult:
     """
     chosen = work.settings.back_translation
     entry = model(chosen.model)
-    folder = translator_folder(chosen.model, work.store.home, work.say)
+    folder = translator_folder(chosen.model, work.home, work.say)
     pairs = read_pairs(work.inputs["verse_pairs"].folder, work.inputs["scripture_split"].folder)
     seed = work.settings.scripture.seed
     shown = choose_examples(pairs, seed=seed) if entry.prompt == "examples" else []
@@ -97,6 +104,6 @@ def back_translations(work: Work) -> StageResult:
         found = back_translate(rows, translate, system=entry.identity, min_chrf=chosen.min_chrf)
     counts = Counter(row.status for row in found)
     return StageResult(
-        facts={"verses": len(found), "accepted": counts["accepted"], "quarantined": counts["quarantined"]},
+        data=BackTranslationData(len(found), counts["accepted"], counts["quarantined"]),
         tables={"back_translations": [asdict(row) | {"reason": row.reason or None} for row in found]},
     )

@@ -7,8 +7,8 @@ import dagster as dg
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.scripture.folders import confirmed_tables
+from stt_platform.orchestration.platform import Platform
 from stt_platform.scripture.filters import MARKUP
 from stt_platform.scripture.splitting import leaks
 from stt_platform.store.scripture import read_pairs

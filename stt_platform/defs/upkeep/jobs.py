@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from stt_platform.defs.platform import SENSORS_OFF, Platform
+from stt_platform.orchestration.platform import SENSORS_OFF, Platform
 from stt_platform.store.intake import registrations
 
 NIGHTLY = ("instance_backup", "mended_tables", "platform_state", "daily_summary")

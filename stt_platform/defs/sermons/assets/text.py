@@ -1,6 +1,7 @@
 """What is said in the chunks, and how far that can be relied on."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -15,10 +16,10 @@ from stt_platform.audio.gates import Refusal
 from stt_platform.defs.recognisers import transcriber
 from stt_platform.defs.sermons.assets.chunks import accepted_chunks, most_common_refusal
 from stt_platform.defs.sermons.assets.sound import probabilities_of
-from stt_platform.defs.sermons.stage import SermonContext, StageWork, sermon_stage
+from stt_platform.defs.sermons.report import sermon_stage
 from stt_platform.evaluation.agreement import agreement_status, pairwise_cer
-from stt_platform.files import sha256_of
 from stt_platform.models.registry import model
+from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.speech.captions import Caption, UnreadableCaptions, caption_text, read_captions
 from stt_platform.speech.language import EnglishEvidence, english_evidence, recording_is_english
 from stt_platform.speech.recogniser import ChunkSpan, FasterWhisper, Word
@@ -32,12 +33,19 @@ from stt_platform.store.stages import StageOutput, StageResult
 _SYSTEM = "faster-whisper:"
 
 
-def _caption_digests(context: SermonContext) -> dict:
-    return {path.name: sha256_of(path) for path in caption_files(context.home, context.sermon)}
+def _caption_files(context: StageContext) -> dict[str, Path]:
+    return {path.name: path for path in caption_files(context.home, context.sermon)}
 
 
-@sermon_stage(version="1", kinds={"text"}, upstream=("recording",), tables=("captions",), parameters=_caption_digests)
-def captions(work: StageWork) -> StageResult:
+@dataclass(frozen=True)
+class CaptionData:
+    """How many captions came with the recording."""
+
+    captions: int
+
+
+@sermon_stage(version="1", kinds={"text"}, upstream=("recording",), tables=("captions",), files=_caption_files)
+def captions(work: Work) -> StageResult:
     """The captions that came with the recording, if any; rolling automatic ones are merged into clean timed text.
 
     Put a `.vtt`, `.srt` or `.json3` file of the recording's name beside it before you ingest it; `stt channel fetch`
@@ -51,10 +59,10 @@ def captions(work: StageWork) -> StageResult:
     rows = [{"sermon": work.sermon, "start_s": cue.start_s, "end_s": cue.end_s, "text": cue.text} for cue in cues]
     if not rows and note is None:
         note = "no captions came with it"
-    return StageResult("accepted", note, {"captions": len(rows)}, {"captions": rows})
+    return StageResult("accepted", note, CaptionData(len(rows)), {"captions": rows})
 
 
-def _captions_of(context: SermonContext) -> list[Caption]:
+def _captions_of(context: StageContext) -> list[Caption]:
     """Those that people wrote, where there are any; else automatic ones; the first that can be read.
 
     Raises `UnreadableCaptions` where there are some, and none can be read.
@@ -80,11 +88,11 @@ def sound_reader(audio: sf.SoundFile) -> Callable[[int, int], np.ndarray]:
     return read_samples
 
 
-def _view_of(context: SermonContext) -> str:
+def _view_of(context: StageContext) -> str:
     return training_view(context.home, context.settings.training_view).view
 
 
-def _sound_of(work: StageWork, view: str) -> Path:
+def _sound_of(work: Work, view: str) -> Path:
     return work.inputs[VIEWS[view]].folder / "audio.wav"
 
 
@@ -92,7 +100,7 @@ def _spans(chunks: list[dict]) -> list[ChunkSpan]:
     return [ChunkSpan(chunk["chunk_id"], chunk["start_sample"], chunk["end_sample"]) for chunk in chunks]
 
 
-def _transcription_parameters(context: SermonContext) -> dict:
+def _transcription_parameters(context: StageContext) -> dict:
     chosen = context.settings.transcription
     return chosen.model_dump() | {
         "model": transcriber(context.home, context.settings).identity,
@@ -100,13 +108,30 @@ def _transcription_parameters(context: SermonContext) -> dict:
     }
 
 
-def _as_transcribed(context: SermonContext, made: StageOutput) -> dict:
-    # A better recogniser is offered for old sermons, and does not redo them by itself. One that was refused before anybody
-    # heard it names none.
-    heard_by = str(made.facts.get("system", "")).removeprefix(_SYSTEM)
+def _as_transcribed(context: StageContext, made: StageOutput) -> dict:
+    # A better recogniser is offered for old sermons, and does not redo them by itself. One that was rejected before it was
+    # transcribed names none.
+    heard_by = str(made.data.get("recogniser") or "")
     return _transcription_parameters(context) | {
         "model": heard_by or model(context.settings.transcription.model).identity
     }
+
+
+@dataclass(frozen=True)
+class TranscriptData:
+    """What was transcribed, by whom, and in which view and language.
+
+    Attributes:
+        recogniser: identity of its weights; None where no chunk could be transcribed.
+        language_probability: of the language that a multilingual recogniser detects; None for an English one.
+    """
+
+    view: str
+    words: int = 0
+    recogniser: str | None = None
+    mean_avg_logprob: float | None = None
+    language: str | None = None
+    language_probability: float | None = None
 
 
 @sermon_stage(
@@ -117,20 +142,21 @@ def _as_transcribed(context: SermonContext, made: StageOutput) -> dict:
     parameters=_transcription_parameters,
     as_made=_as_transcribed,
     on_device=lambda settings: True,
+    waiting_for="The recogniser has to write down what is said.",
 )
-def transcript(work: StageWork) -> StageResult:
+def transcript(work: Work) -> StageResult:
     """What is said in each chunk, by Whisper: text, the time of every word, and how sure the model is.
 
     It hears the view that trains (setting `training_view`). Where an adapter was found better than the base model, and made
     the champion, that transcribes; sermons of before keep their text until somebody materialises this again.
     """
     chosen = work.settings.transcription
-    who = transcriber(work.store.home, work.settings)
-    view = training_view(work.store.home, work.settings.training_view)
-    chunks = accepted_chunks(work.store, work.sermon, view.view)
+    who = transcriber(work.home, work.settings)
+    view = training_view(work.home, work.settings.training_view)
+    chunks = accepted_chunks(work.table("speech_chunks"), work.table("training_chunks"), view.view)
     if not chunks:
         reason = f"none of its chunks can be used in the view {view.view}: all have music under the speech"
-        return StageResult("rejected", reason, {"view": view.view}, {"transcripts": []}, gate="music")
+        return StageResult("rejected", reason, TranscriptData(view.view), {"transcripts": []}, gate="music")
     with work.device(chosen.device), sf.SoundFile(_sound_of(work, view.view)) as audio:
         recogniser = FasterWhisper(
             str(who.load(work.settings).folder),
@@ -156,19 +182,28 @@ def transcript(work: StageWork) -> StageResult:
     ]
     words = sum(len(text.text.split()) for text in texts)
     heard = [text.avg_logprob for text in texts if text.avg_logprob is not None]
-    facts = {
+    data = TranscriptData(
+        view=view.view,
+        words=words,
+        recogniser=who.identity,
+        mean_avg_logprob=round(float(np.mean(heard)), 4) if heard else None,
+        language=language and language[0],
+        language_probability=language and round(language[1], 3),
+    )
+    shown = {
         "words": words,
-        "mean_avg_logprob": round(float(np.mean(heard)), 4) if heard else None,
+        "mean avg logprob": data.mean_avg_logprob,
         "system": system,
-        "why_this_recogniser": who.why,
+        "why this recogniser": who.why,
         "view": view.view,
-        "why_this_view": view.why,
-        "language": language and language[0],
-        "language_probability": language and round(language[1], 3),
+        "why this view": view.why,
+        "language": data.language,
+        "language probability": data.language_probability,
     }
+    tables = {"transcripts": rows}
     if not words:
-        return StageResult("rejected", "no words were recognised in it", facts, {"transcripts": rows}, gate="text")
-    return StageResult(facts=facts, tables={"transcripts": rows})
+        return StageResult("rejected", "no words were recognised in it", data, tables, gate="text", shown=shown)
+    return StageResult(data=data, tables=tables, shown=shown)
 
 
 def _some_speech(read_samples: Callable[[int, int], np.ndarray], chunks: list[dict]) -> np.ndarray:
@@ -178,7 +213,7 @@ def _some_speech(read_samples: Callable[[int, int], np.ndarray], chunks: list[di
     return np.concatenate(sounds)
 
 
-def _agreement_parameters(context: SermonContext) -> dict:
+def _agreement_parameters(context: StageContext) -> dict:
     chosen = context.settings.agreement
     return {
         "second_model": model(chosen.second_model).identity,
@@ -187,15 +222,29 @@ def _agreement_parameters(context: SermonContext) -> dict:
     }
 
 
+@dataclass(frozen=True)
+class ConsensusData:
+    """How many chunks have which verdict, and how far the recognisers disagree on the mean."""
+
+    reliable_chunks: int
+    unsure_chunks: int
+    rejected_chunks: int
+    mean_cer_percent: float | None
+    compared_with: tuple[str, ...]
+
+
 @sermon_stage(
     version="1",
     kinds={"text"},
     upstream=("standard_audio", "enhanced_audio", "speech_chunks", "training_chunks", "captions", "transcript"),
     tables=("second_opinions", "consensus"),
     parameters=_agreement_parameters,
+    # The captions are read from their files, which time every word.
+    files=_caption_files,
     on_device=lambda settings: settings.agreement.device == "cuda",
+    waiting_for="A second recogniser has to listen, to tell which texts can be relied on.",
 )
-def consensus(work: StageWork) -> StageResult:
+def consensus(work: Work) -> StageResult:
     """Whether each text can be relied on: what others heard, and what the text gives away.
 
     A recogniser of another architecture hears the same chunks, and captions say what they say. Where all agree (mean
@@ -203,10 +252,10 @@ def consensus(work: StageWork) -> StageResult:
     that nobody said (loops, phrases that recognisers write into silence, impossible rates) are **rejected**, and so is
     what is not English.
     """
-    view = work.inputs["transcript"].facts["view"]
-    chunks = accepted_chunks(work.store, work.sermon, view)
-    heard = {row["chunk_id"]: row for row in work.store.read("transcripts", work.sermon).to_pylist()}
-    others = _other_texts(work, chunks, view)
+    made = work.inputs["transcript"].data_as(TranscriptData)
+    chunks = accepted_chunks(work.table("speech_chunks"), work.table("training_chunks"), made.view)
+    heard = {row["chunk_id"]: row for row in work.table("transcripts")}
+    others = _other_texts(work, chunks, made.view)
     probabilities = probabilities_of(work)
     judged = [_judged(work, chunk, heard[chunk["chunk_id"]], others, probabilities) for chunk in chunks]
     rows = [judgement.row for judgement in judged]
@@ -216,22 +265,23 @@ def consensus(work: StageWork) -> StageResult:
         for chunk_id, text in texts.items()
     ]
     means = [row["mean_cer"] for row in rows if row["mean_cer"] is not None]
-    facts = {
-        **{f"{status}_chunks": sum(row["status"] == status for row in rows) for status in CONSENSUS},
-        "mean_cer_percent": round(100 * float(np.mean(means)), 2) if means else None,
-        "compared_with": ", ".join(others),
-    }
+    counts = Counter(row["status"] for row in rows)
+    data = ConsensusData(
+        **{f"{status}_chunks": counts[status] for status in CONSENSUS},
+        mean_cer_percent=round(100 * float(np.mean(means)), 2) if means else None,
+        compared_with=tuple(others),
+    )
     tables = {"second_opinions": opinions, "consensus": rows}
-    reason = _not_english(work, judged)
+    reason = _not_english(work, made, judged)
     if reason:
-        return StageResult("rejected", reason, facts, tables, gate="language")
+        return StageResult("rejected", reason, data, tables, gate="language")
     if not any(row["status"] != "rejected" for row in rows):
         reason, gate = most_common_refusal(rows) or ("no text is left", "text")
-        return StageResult("rejected", reason, facts, tables, gate=gate)
-    return StageResult(facts=facts, tables=tables)
+        return StageResult("rejected", reason, data, tables, gate=gate)
+    return StageResult(data=data, tables=tables)
 
 
-def _other_texts(work: StageWork, chunks: list[dict], view: str) -> dict[str, dict[str, str]]:
+def _other_texts(work: Work, chunks: list[dict], view: str) -> dict[str, dict[str, str]]:
     """What other systems say in each chunk, by system and chunk. Where captions say nothing, they are no system."""
     second = model(work.settings.agreement.second_model)
     # On a CPU it takes one core, and leaves the others to the recogniser.
@@ -246,7 +296,7 @@ def _other_texts(work: StageWork, chunks: list[dict], view: str) -> dict[str, di
         )
         texts = {second.identity: {transcript.chunk_id: transcript.text for transcript in found}}
     # From the file and not from the table: it times every word.
-    shown = _captions_of(work.context) if work.inputs["captions"].facts["captions"] else []
+    shown = _captions_of(work.context) if work.inputs["captions"].data_as(CaptionData).captions else []
     by_captions = {
         chunk["chunk_id"]: caption_text(
             shown, chunk["start_sample"] / SAMPLE_RATE_HZ, chunk["end_sample"] / SAMPLE_RATE_HZ
@@ -266,7 +316,7 @@ class _Judgement:
 
 
 def _judged(
-    work: StageWork,
+    work: Work,
     chunk: dict,
     heard: dict,
     others: Mapping[str, Mapping[str, str]],
@@ -309,14 +359,13 @@ def _judged(
     return _Judgement(row, language)
 
 
-def _not_english(work: StageWork, judged: list[_Judgement]) -> str | None:
+def _not_english(work: Work, made: TranscriptData, judged: list[_Judgement]) -> str | None:
     """Why the whole sermon is taken not to be English, or None."""
     if not work.settings.gates.english_only:
         return None
-    facts = work.inputs["transcript"].facts
     # What a multilingual recogniser calls English is looked at again: one that was taught nothing but English
     # (distil-large-v3) may never say anything else.
-    if facts.get("language") not in (None, "en") and facts["language_probability"] > 0.5:
-        return f"not English: the recogniser hears {facts['language']!r}"
+    if made.language not in (None, "en") and (made.language_probability or 0.0) > 0.5:
+        return f"not English: the recogniser hears {made.language!r}"
     found = recording_is_english([judgement.language for judgement in judged])
     return found.reason if found.english is False else None
