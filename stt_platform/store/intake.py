@@ -24,24 +24,7 @@ from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.names import SermonName, guess_name, is_sermon_key, parse_date, printable, sermon_key
 
 RECORDING_SUFFIXES = frozenset(
-    [
-        ".wav",
-        ".flac",
-        ".mp3",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".m4a",
-        ".aac",
-        ".wma",
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".aiff",
-        ".aif",
-    ]
+    ".wav .flac .mp3 .ogg .oga .opus .m4a .aac .wma .mp4 .m4v .mov .mkv .webm .aiff .aif".split()
 )
 REFERENCE_SUFFIXES = frozenset([".txt", ".jsonl", ".csv"])
 COMPANION_SUFFIXES = REFERENCE_SUFFIXES | CAPTION_SUFFIXES

@@ -1,11 +1,12 @@
 """The tables of the metadata store: pinned columns, who writes them, and the views over them.
 
-A new table is one more entry in `TABLES`, a new view one more in `VIEWS`. A column added later must be
-nullable: fragments written before read as NULL there.
+A new table is one more entry in `TABLES`, a new view one more in `VIEWS`. A column added later must be nullable:
+fragments written before read as NULL there.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -23,43 +24,53 @@ EVALUATION_SETS = ("assessment", "church_test", "general_speech", "scripture_tes
 class Table:
     """A base table: one Parquet fragment per part.
 
-    `choices` lists the values that a text column may hold; a column that is not named there may hold any. Of a `shared`
-    table every stage writes a part of its own; any other has one stage that writes it. What a clock makes (columns, or rows
-    of metrics that measure time) is in the table for people, and in no digest.
+    Attributes:
+        columns: name and type of each, a question mark after the type where it may be NULL.
+        choices: the values that a text column may hold; a column that is not named there may hold any.
+        shared: whether every stage writes a part of its own; any other table has one stage that writes it.
+        clock_columns, clock_metrics: what a clock makes: in the table for people, and in no digest.
     """
 
     name: str
     description: str
-    schema: pa.Schema
+    columns: str
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shared: bool = False
     clock_columns: tuple[str, ...] = ()
     clock_metrics: tuple[str, ...] = ()
 
-
-def _required(**types: pa.DataType) -> list[pa.Field]:
-    return [pa.field(name, type_, nullable=False) for name, type_ in types.items()]
-
-
-def _optional(**types: pa.DataType) -> list[pa.Field]:
-    return [pa.field(name, type_, nullable=True) for name, type_ in types.items()]
+    @cached_property
+    def schema(self) -> pa.Schema:
+        return pa.schema(_fields(self.columns))
 
 
-_TEXT, _FLAG = pa.string(), pa.bool_()
-_INT16, _INT32, _INT64, _FLOAT = pa.int16(), pa.int32(), pa.int64(), pa.float64()
+def _fields(columns: str) -> list[pa.Field]:
+    """Parse "name type, name type?": see `_TYPES`."""
+    named = (column.split() for column in columns.split(","))
+    return [pa.field(name, _TYPES[kind.rstrip("?")], nullable=kind.endswith("?")) for name, kind in named]
 
-_WORD = pa.struct(_required(word=_TEXT, start_sample=_INT64, end_sample=_INT64, probability=_FLOAT))
-_TEXTS, _REFS = (pa.list_(pa.field("element", kind, nullable=False)) for kind in (_TEXT, _INT32))
-_HINT = pa.struct(_required(en=_TEXT, es=_TEXT))
-_HINTS = pa.list_(pa.field("element", _HINT, nullable=False))
-_WORDS = pa.list_(pa.field("element", _WORD, nullable=False))
-_FEATURES = pa.struct(
-    [
-        *_optional(mean_word_probability=_FLOAT, low_word_probability=_FLOAT),
-        *_required(avg_logprob=_FLOAT, compression_ratio=_FLOAT, no_speech_prob=_FLOAT, chars_per_s=_FLOAT),
-        *_optional(disagreement=_FLOAT, snr_db=_FLOAT),
-        *_required(words=_INT32),
-    ]
+
+def _list_of(kind: pa.DataType) -> pa.ListType:
+    return pa.list_(pa.field("element", kind, nullable=False))
+
+
+_TYPES: dict[str, pa.DataType] = {
+    "text": pa.string(),
+    "flag": pa.bool_(),
+    "int16": pa.int16(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "float": pa.float64(),
+    "text[]": _list_of(pa.string()),
+    "ref[]": _list_of(pa.int32()),
+}
+_TYPES["word[]"] = _list_of(pa.struct(_fields("word text, start_sample int64, end_sample int64, probability float")))
+_TYPES["hint[]"] = _list_of(pa.struct(_fields("en text, es text")))
+_TYPES["features"] = pa.struct(
+    _fields(
+        "mean_word_probability float?, low_word_probability float?, avg_logprob float, compression_ratio float, "
+        "no_speech_prob float, chars_per_s float, disagreement float?, snr_db float?, words int32"
+    )
 )
 
 _DEFINITIONS = (
@@ -67,46 +78,29 @@ _DEFINITIONS = (
         "registrations",
         "A sermon's name tag. Written by `stt ingest` and the inbox sensor, one part per sermon; a changed "
         "file of the same sermon replaces it with the next version.",
-        pa.schema(
-            [
-                *_required(sermon=_TEXT, title=_TEXT),
-                *_optional(speaker=_TEXT),
-                *_required(date=_TEXT, source=_TEXT, sha256=_TEXT, version=_INT32),
-            ]
-        ),
+        "sermon text, title text, speaker text?, date text, source text, sha256 text, version int32",
     ),
     Table(
         "recordings",
         "What the file that came in is. Written by the stage `recording`, one part per sermon; the measured "
         "columns are NULL when the file cannot be read. `clipped_ratio` is the share of samples in flat tops, "
         "at the rate of the file. `tags` is JSON.",
-        pa.schema(
-            [
-                *_required(sermon=_TEXT),
-                *_optional(duration_s=_FLOAT, native_rate_hz=_INT32, channels=_INT16, container=_TEXT, codec=_TEXT),
-                *_required(size_bytes=_INT64),
-                *_optional(tags=_TEXT, decode_errors=_INT32, clipped_ratio=_FLOAT, longest_clip_samples=_INT64),
-            ]
-        ),
+        "sermon text, duration_s float?, native_rate_hz int32?, channels int16?, container text?, codec text?, "
+        "size_bytes int64, tags text?, decode_errors int32?, clipped_ratio float?, longest_clip_samples int64?",
     ),
     Table(
         "sound_measures",
         "What the gates of a whole recording measured, on the original. Written by the stage `sound_classes`, one "
         "part per sermon. `samples` is its length at 16 kHz; `snr_db` is the smaller of the two estimates, NULL "
         "where there is too little to measure; the shares are of the whole recording, 0 to 1.",
-        pa.schema(
-            [
-                *_required(sermon=_TEXT, samples=_INT64),
-                *_optional(snr_db=_FLOAT, wada_snr_db=_FLOAT, vad_snr_db=_FLOAT),
-                *_required(silence_ratio=_FLOAT, bandwidth_hz=_FLOAT),
-            ]
-        ),
+        "sermon text, samples int64, snr_db float?, wada_snr_db float?, vad_snr_db float?, silence_ratio float, "
+        "bandwidth_hz float",
     ),
     Table(
         "segments",
         "What is heard when: the whole recording in pieces of one class of sound. Written by the stage "
         "`sound_classes`, one part per sermon, from the view that is named.",
-        pa.schema(_required(sermon=_TEXT, start_sample=_INT64, end_sample=_INT64, label=_TEXT, view=_TEXT)),
+        "sermon text, start_sample int64, end_sample int64, label text, view text",
         {"label": SOUND_LABELS},
     ),
     Table(
@@ -114,61 +108,36 @@ _DEFINITIONS = (
         "How the view `enhanced` was made. Written by the stage `enhanced_audio`, one part per sermon. "
         "`loudness_shortfall_db` is what the level stays below the target, because true peaks may not pass "
         "their limit; `separated_s` is how much of it was taken out of music.",
-        pa.schema(
-            [
-                *_required(sermon=_TEXT),
-                *_optional(loudness_before_lufs=_FLOAT, gain_db=_FLOAT, loudness_lufs=_FLOAT),
-                *_optional(true_peak_dbtp=_FLOAT, loudness_shortfall_db=_FLOAT),
-                *_required(separated_s=_FLOAT),
-            ]
-        ),
+        "sermon text, loudness_before_lufs float?, gain_db float?, loudness_lufs float?, true_peak_dbtp float?, "
+        "loudness_shortfall_db float?, separated_s float",
     ),
     Table(
         "speaker_turns",
         "Who speaks when; S1 speaks longest. Turns may overlap. Written by the stage `speaker_turns`, one part per "
         "sermon, empty where diarization is off.",
-        pa.schema(_required(sermon=_TEXT, start_sample=_INT64, end_sample=_INT64, speaker=_TEXT)),
+        "sermon text, start_sample int64, end_sample int64, speaker text",
     ),
     Table(
         "stage_results",
         "The verdict of each stage, with its reason. Written by every stage, for all stages of its sermon. "
         "`gate` is the short name of what refused it, `inherited` says that an earlier stage had refused it, `key` and "
         "`digest` name the output it speaks of.",
-        pa.schema(
-            [
-                *_required(sermon=_TEXT, stage=_TEXT, status=_TEXT),
-                *_optional(reason=_TEXT, gate=_TEXT),
-                *_required(key=_TEXT, digest=_TEXT),
-                *_optional(inherited=_FLAG),
-            ]
-        ),
+        "sermon text, stage text, status text, reason text?, gate text?, key text, digest text, inherited flag?",
         {"status": STATUSES},
     ),
     Table(
         "splits",
         "Which sermons train, which choose, which judge. Written by `sermon_split`; a pinned row was set by "
         "a person and stays.",
-        pa.schema(_required(sermon=_TEXT, split=_TEXT, pinned=_FLAG)),
+        "sermon text, split text, pinned flag",
         {"split": SPLITS},
     ),
     Table(
         "speech_chunks",
         "Where speech is: stretches of 1 to 30 s, counted in samples of the 16 kHz recording. Written by the "
         "stage `speech_chunks`, one part per sermon.",
-        pa.schema(
-            [
-                *_required(
-                    sermon=_TEXT,
-                    chunk_id=_TEXT,
-                    start_sample=_INT64,
-                    end_sample=_INT64,
-                    silence_ratio=_FLOAT,
-                    forced_cut=_FLAG,
-                    status=_TEXT,
-                ),
-                *_optional(reason=_TEXT, gate=_TEXT),
-            ]
-        ),
+        "sermon text, chunk_id text, start_sample int64, end_sample int64, silence_ratio float, forced_cut flag, "
+        "status text, reason text?, gate text?",
     ),
     Table(
         "training_chunks",
@@ -176,95 +145,56 @@ _DEFINITIONS = (
         "and whether it may train. Written by the stage `training_chunks`, one part per sermon. Level and peak are "
         "those of the view; SNR, clipping and bandwidth are always measured on the original, and they are the gates. "
         "`speaker_share` is the speaker's share of the speech in the chunk. `path` is relative to STT_HOME.",
-        pa.schema(
-            [
-                *_required(sermon=_TEXT, chunk_id=_TEXT, view=_TEXT),
-                *_optional(snr_db=_FLOAT, loudness_lufs=_FLOAT, true_peak_dbtp=_FLOAT, speaker=_TEXT),
-                *_required(status=_TEXT),
-                *_optional(reason=_TEXT, path=_TEXT, gate=_TEXT, wada_snr_db=_FLOAT, vad_snr_db=_FLOAT),
-                *_optional(clipped_ratio=_FLOAT, bandwidth_hz=_FLOAT, speaker_share=_FLOAT),
-            ]
-        ),
+        "sermon text, chunk_id text, view text, snr_db float?, loudness_lufs float?, true_peak_dbtp float?, "
+        "speaker text?, status text, reason text?, path text?, gate text?, wada_snr_db float?, vad_snr_db float?, "
+        "clipped_ratio float?, bandwidth_hz float?, speaker_share float?",
     ),
     Table(
         "transcripts",
         "What a recogniser heard in a chunk. Written by the stage `transcript`, one part per sermon. "
         "`system` names model and adapter, `decoding` the settings as JSON; words are timed in samples of "
         "the 16 kHz recording.",
-        pa.schema(
-            _required(
-                sermon=_TEXT,
-                chunk_id=_TEXT,
-                system=_TEXT,
-                view=_TEXT,
-                text=_TEXT,
-                avg_logprob=_FLOAT,
-                no_speech_prob=_FLOAT,
-                compression_ratio=_FLOAT,
-                words=_WORDS,
-                decoding=_TEXT,
-            )
-        ),
+        "sermon text, chunk_id text, system text, view text, text text, avg_logprob float, no_speech_prob float, "
+        "compression_ratio float, words word[], decoding text",
     ),
     Table(
         "captions",
         "What the captions of a recording from the web say, rolling ones merged, in seconds of the recording. "
         "Written by the stage `captions`, one part per sermon.",
-        pa.schema(_required(sermon=_TEXT, start_s=_FLOAT, end_s=_FLOAT, text=_TEXT)),
+        "sermon text, start_s float, end_s float, text text",
     ),
     Table(
         "second_opinions",
         "What others heard in a chunk: a recogniser of another architecture, and captions. Written by the stage "
         "`consensus`, one part per sermon.",
-        pa.schema(_required(sermon=_TEXT, chunk_id=_TEXT, system=_TEXT, text=_TEXT)),
+        "sermon text, chunk_id text, system text, text text",
     ),
     Table(
         "consensus",
         "Whether a chunk's text can be relied on: the mean character error rate between all pairs of systems, and "
         "what the text itself gives away. Written by the stage `consensus`, one part per sermon.",
-        pa.schema(
-            [
-                *_required(sermon=_TEXT, chunk_id=_TEXT),
-                *_optional(mean_cer=_FLOAT),
-                *_required(status=_TEXT),
-                *_optional(reason=_TEXT, gate=_TEXT),
-            ]
-        ),
+        "sermon text, chunk_id text, mean_cer float?, status text, reason text?, gate text?",
         {"status": CONSENSUS},
     ),
     Table(
         "references",
         "What was really said, written down from scratch by people. Written by the import of references, one "
         "part per sermon; `chunk_id` is NULL for the text of a whole sermon.",
-        pa.schema(
-            [
-                *_required(sermon=_TEXT),
-                *_optional(chunk_id=_TEXT),
-                *_required(text=_TEXT),
-                *_optional(transcriber=_TEXT),
-                *_required(source=_TEXT, status=_TEXT),
-                *_optional(reason=_TEXT),
-            ]
-        ),
+        "sermon text, chunk_id text?, text text, transcriber text?, source text, status text, reason text?",
     ),
     Table(
         "scripture_texts",
         "Which Bible texts there are, where each comes from and what it may be used for; sources that were found and "
         "not used, and known texts that are missing, with what would add them. Written by `scripture_texts`.",
-        pa.schema(
-            [
-                *_required(text_id=_TEXT, language=_TEXT, title=_TEXT, licence=_TEXT, attribution=_TEXT, source=_TEXT),
-                *_required(verses=_INT32, titles=_INT32, subscriptions=_INT32, blank=_INT32, status=_TEXT),
-                *_optional(reason=_TEXT),
-            ]
-        ),
+        "text_id text, language text, title text, licence text, attribution text, source text, verses int32, "
+        "titles int32, subscriptions int32, blank int32, status text, reason text?",
         {"status": ("used", "not used", "missing")},
     ),
     Table(
         "scripture_verses",
         "The cleaned rows of every text, by BBCCCVVV: verses, psalm titles (verse 0) and epistle subscriptions. `removed` is "
         "what cleaning took out. Written by `scripture_texts`.",
-        pa.schema(_required(text_id=_TEXT, ref=_INT32, kind=_TEXT, text=_TEXT, removed=_TEXTS)),
+        "text_id text, ref int32, kind text, text text, removed text[]",
         {"kind": ("verse", "title", "subscription", "blank")},
     ),
     Table(
@@ -272,35 +202,23 @@ _DEFINITIONS = (
         "Where two texts number their verses differently, a row for each segment, refs as BBCCCVVV and as people "
         "write them. `alarm` says in what a row disagrees with the table that is known, NULL where it does not. "
         "Written by `verse_pairs`.",
-        pa.schema(
-            [
-                *_required(en_source=_TEXT, es_source=_TEXT, en_refs=_REFS, es_refs=_REFS, english=_TEXT),
-                *_required(spanish=_TEXT, kind=_TEXT, note=_TEXT),
-                *_optional(alarm=_TEXT),
-            ]
-        ),
+        "en_source text, es_source text, en_refs ref[], es_refs ref[], english text, spanish text, kind text, "
+        "note text, alarm text?",
     ),
     Table(
         "aligned_pairs",
         "What says the same in two texts, with the verdict of the filters. A segment is named after its Spanish text "
         "and shared by all English versions; refs are BBCCCVVV. Of a quarantined pair `gate` is the short name of what set "
         "it aside and `reason` the same in words. Written by `verse_pairs`.",
-        pa.schema(
-            [
-                *_required(pair_id=_TEXT, segment_id=_TEXT, en_source=_TEXT, es_source=_TEXT),
-                *_required(
-                    en_refs=_REFS, es_refs=_REFS, en=_TEXT, es=_TEXT, genre=_TEXT, testament=_TEXT, status=_TEXT
-                ),
-                *_optional(reason=_TEXT, gate=_TEXT),
-            ]
-        ),
+        "pair_id text, segment_id text, en_source text, es_source text, en_refs ref[], es_refs ref[], en text, "
+        "es text, genre text, testament text, status text, reason text?, gate text?",
         {"status": PAIR_STATUSES},
     ),
     Table(
         "scripture_splits",
         "On which side each aligned segment is. What must stay together (parallel passages, equal texts) has one "
         "`group_id`; `reason` says why it lies with others. Written by `scripture_split`.",
-        pa.schema([*_required(segment_id=_TEXT, group_id=_TEXT, split=_TEXT), *_optional(reason=_TEXT)]),
+        "segment_id text, group_id text, split text, reason text?",
         {"split": SCRIPTURE_SPLITS},
     ),
     Table(
@@ -308,43 +226,24 @@ _DEFINITIONS = (
         "Each sense of each term, and how often its Spanish stands in the verses where its English stands: `n` "
         "pairs, `rate` of them with this sense's Spanish, `any_rate` with that of any sense that can be meant, "
         "`chance` the share of all other pairs. Written by `glossary`.",
-        pa.schema(
-            [
-                *_required(term_id=_TEXT, en=_TEXT, es=_TEXT, sense=_TEXT, scope=_TEXT, pos=_TEXT, domain=_TEXT),
-                *_required(note=_TEXT, source=_TEXT, n=_INT32, hits=_INT32, lemma_hits=_INT32, any_hits=_INT32),
-                *_optional(rate=_FLOAT, lemma_rate=_FLOAT, any_rate=_FLOAT, chance=_FLOAT),
-                *_required(forbidden=_INT32, attested=_REFS, missed=_REFS, status=_TEXT),
-                *_optional(reason=_TEXT),
-            ]
-        ),
+        "term_id text, en text, es text, sense text, scope text, pos text, domain text, note text, source text, "
+        "n int32, hits int32, lemma_hits int32, any_hits int32, rate float?, lemma_rate float?, any_rate float?, "
+        "chance float?, forbidden int32, attested ref[], missed ref[], status text, reason text?",
         {"status": ("attested", "weak", "unattested", "not in text")},
     ),
     Table(
         "back_translations",
         "English that a model made from Spanish verses of the training side; `chrf` is its agreement with the English that "
         "people wrote. Written by `back_translations`.",
-        pa.schema(
-            [
-                *_required(segment_id=_TEXT, es=_TEXT, en=_TEXT, system=_TEXT),
-                *_optional(chrf=_FLOAT),
-                *_required(status=_TEXT),
-                *_optional(reason=_TEXT),
-            ]
-        ),
+        "segment_id text, es text, en text, system text, chrf float?, status text, reason text?",
         {"status": PAIR_STATUSES},
     ),
     Table(
         "training_examples",
         "What a model learns from or is examined on, one part for each set. `weight` is for sampling: copies of one "
         "target share the weight of one. Written by `translation_training_set`.",
-        pa.schema(
-            [
-                *_required(set=_TEXT, example_id=_TEXT, source_kind=_TEXT),
-                *_optional(segment_id=_TEXT),
-                *_required(split=_TEXT, source=_TEXT, target=_TEXT, hints=_HINTS, weight=_FLOAT),
-                *_optional(prompt=_TEXT, completion=_TEXT),
-            ]
-        ),
+        "set text, example_id text, source_kind text, segment_id text?, split text, source text, target text, "
+        "hints hint[], weight float, prompt text?, completion text?",
         {"split": ("train", "dev", "test")},
     ),
     Table(
@@ -353,16 +252,9 @@ _DEFINITIONS = (
         "`verdict` is what the reviewer says of the chunk; `edits` and `word_edits` count what was changed of `proposal`, the "
         "text that was shown. The latest answer to a chunk is `accepted`, or `rejected` with its reason; earlier ones are "
         "`superseded`. Written by `corrections`, one part per cycle.",
-        pa.schema(
-            [
-                *_required(chunk_id=_TEXT, cycle=_INT32, sermon=_TEXT, text=_TEXT, verdict=_TEXT, speaker=_TEXT),
-                *_required(reviewer=_TEXT, tool=_TEXT, source=_TEXT, corrected_at=_TEXT, annotation_id=_TEXT),
-                *_optional(spent_s=_FLOAT, proposal=_TEXT, edits=_INT32, word_edits=_INT32, proposal_words=_INT32),
-                *_optional(unedited=_FLAG),
-                *_required(status=_TEXT),
-                *_optional(gate=_TEXT, reason=_TEXT),
-            ]
-        ),
+        "chunk_id text, cycle int32, sermon text, text text, verdict text, speaker text, reviewer text, tool text, "
+        "source text, corrected_at text, annotation_id text, spent_s float?, proposal text?, edits int32?, "
+        "word_edits int32?, proposal_words int32?, unedited flag?, status text, gate text?, reason text?",
         {
             "status": ("accepted", "rejected", "superseded"),
             "verdict": ("usable", "unusable", "cut_off", "not_english", "no_speech"),
@@ -379,17 +271,9 @@ _DEFINITIONS = (
         "wrong and `expected_errors` how many are, NULL until enough is answered to tell; `features` are what they were "
         "reckoned from. `review_s` is what answering is expected to take. `path` is relative to STT_HOME. Of the others `gate` "
         "is the short name of why they are not asked about. Written by `flagged_segments`, one part per cycle.",
-        pa.schema(
-            [
-                *_required(cycle=_INT32),
-                *_optional(chunk_id=_TEXT, place=_TEXT),
-                *_required(sermon=_TEXT, speaker=_TEXT),
-                *_optional(rank=_INT32, why=_TEXT, text=_TEXT, system=_TEXT, path=_TEXT, duration_s=_FLOAT),
-                *_optional(confidence=_FLOAT, expected_errors=_FLOAT, review_s=_FLOAT, features=_FEATURES),
-                *_required(status=_TEXT, reason=_TEXT),
-                *_optional(gate=_TEXT),
-            ]
-        ),
+        "cycle int32, chunk_id text?, place text?, sermon text, speaker text, rank int32?, why text?, text text?, "
+        "system text?, path text?, duration_s float?, confidence float?, expected_errors float?, review_s float?, "
+        "features features?, status text, reason text, gate text?",
         {"status": ("flagged", "left", "excluded"), "why": ("ranked", "rare term", "live", "random")},
     ),
     Table(
@@ -398,14 +282,7 @@ _DEFINITIONS = (
         "`undecided`: so does that one, since nobody can tell which is better. `adapter_id` is NULL where the cycle has no "
         "adapter, `champion_after` where the base model serves. `cause` is the short name of why, `reason` the same in words. "
         "Written by `speech_decision`, one part per cycle.",
-        pa.schema(
-            [
-                *_required(cycle=_INT32),
-                *_optional(adapter_id=_TEXT),
-                *_required(decision=_TEXT, reason=_TEXT, decided_at=_TEXT),
-                *_optional(champion_after=_TEXT, cause=_TEXT),
-            ]
-        ),
+        "cycle int32, adapter_id text?, decision text, reason text, decided_at text, champion_after text?, cause text?",
         {"decision": ("promoted", "kept", "undecided")},
         clock_columns=("decided_at",),
     ),
@@ -413,13 +290,8 @@ _DEFINITIONS = (
         "adapters",
         "Every adapter that was trained, and what from. `parameters` is JSON. Written by the assets that train, a part for "
         "each.",
-        pa.schema(
-            [
-                *_required(adapter_id=_TEXT, kind=_TEXT, base_model=_TEXT, base_revision=_TEXT, dataset_sha256=_TEXT),
-                *_required(parameters=_TEXT, created_at=_TEXT, status=_TEXT),
-                *_optional(reason=_TEXT),
-            ]
-        ),
+        "adapter_id text, kind text, base_model text, base_revision text, dataset_sha256 text, parameters text, "
+        "created_at text, status text, reason text?",
         {"kind": ("whisper", "translategemma", "marian"), "status": ("trained", "stopped early")},
         shared=True,
         clock_columns=("created_at",),
@@ -428,13 +300,7 @@ _DEFINITIONS = (
         "assessment_sample",
         "The chunks that people write down from scratch, so that the automatic labels can be judged: drawn by sermon, "
         "level of noise and speaker. Written by `assessment_sample`.",
-        pa.schema(
-            [
-                *_required(sermon=_TEXT, chunk_id=_TEXT),
-                *_optional(speaker=_TEXT, snr_db=_FLOAT),
-                *_required(noise=_TEXT, duration_s=_FLOAT, path=_TEXT),
-            ]
-        ),
+        "sermon text, chunk_id text, speaker text?, snr_db float?, noise text, duration_s float, path text",
         {"noise": ("noisy", "middle", "clean", "unknown")},
     ),
     Table(
@@ -443,16 +309,8 @@ _DEFINITIONS = (
         "part (genre, testament, view, hint mode, speaker); `value` is NULL where it could not be scored, and `reason` says "
         "why; `n` counts what the interval rests on (sermons, segments). Rates are fractions. Written by the evaluations, a "
         "part for each.",
-        pa.schema(
-            [
-                *_required(evaluation_id=_TEXT, system=_TEXT),
-                *_optional(adapter_id=_TEXT),
-                *_required(set=_TEXT, slice=_TEXT, metric=_TEXT),
-                *_optional(value=_FLOAT, ci_low=_FLOAT, ci_high=_FLOAT),
-                *_required(n=_INT64, signature=_TEXT),
-                *_optional(reason=_TEXT),
-            ]
-        ),
+        "evaluation_id text, system text, adapter_id text?, set text, slice text, metric text, value float?, "
+        "ci_low float?, ci_high float?, n int64, signature text, reason text?",
         {"set": EVALUATION_SETS},
         shared=True,
         clock_metrics=("rtf", "texts_per_s", "tokens_per_s"),
@@ -461,15 +319,9 @@ _DEFINITIONS = (
         "comparisons",
         "A system beside the one that it is compared with, on the same rows: the difference (system less the other), its "
         "interval, the p value, and what is decided. Written by the evaluations, a part for each.",
-        pa.schema(
-            [
-                *_required(evaluation_id=_TEXT, system=_TEXT),
-                *_optional(adapter_id=_TEXT),
-                *_required(compared_with=_TEXT, set=_TEXT, slice=_TEXT, metric=_TEXT),
-                *_optional(difference=_FLOAT, ci_low=_FLOAT, ci_high=_FLOAT, p_value=_FLOAT),
-                *_required(n=_INT64, decision=_TEXT, method=_TEXT, reason=_TEXT),
-            ]
-        ),
+        "evaluation_id text, system text, adapter_id text?, compared_with text, set text, slice text, metric text, "
+        "difference float?, ci_low float?, ci_high float?, p_value float?, n int64, decision text, method text, "
+        "reason text",
         {"set": EVALUATION_SETS, "decision": ("better", "worse", "undecided")},
         shared=True,
     ),
@@ -478,17 +330,9 @@ _DEFINITIONS = (
         "Every text that was scored, and every one that could not be, with its reason. `group_id` is what the rows are "
         "resampled by: the sermon or speaker, the verse segment. `errors` in `words` is of normalised speech, `chrf` and "
         "`comet` of translations. Written by the evaluations, a part for each.",
-        pa.schema(
-            [
-                *_required(evaluation_id=_TEXT, system=_TEXT),
-                *_optional(adapter_id=_TEXT),
-                *_required(set=_TEXT, slice=_TEXT, row_id=_TEXT, group_id=_TEXT),
-                *_optional(source=_TEXT, reference=_TEXT, hypothesis=_TEXT),
-                *_optional(errors=_INT64, words=_INT64, chrf=_FLOAT, comet=_FLOAT),
-                *_required(status=_TEXT),
-                *_optional(reason=_TEXT),
-            ]
-        ),
+        "evaluation_id text, system text, adapter_id text?, set text, slice text, row_id text, group_id text, "
+        "source text?, reference text?, hypothesis text?, errors int64?, words int64?, chrf float?, comet float?, "
+        "status text, reason text?",
         {"set": EVALUATION_SETS},
         shared=True,
     ),
