@@ -23,9 +23,9 @@ from stt_platform.store.captions import CAPTION_SUFFIXES, attach_captions
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.names import SermonName, guess_name, is_sermon_key, parse_date, printable, sermon_key
 
-RECORDING_SUFFIXES = frozenset(
-    ".wav .flac .mp3 .ogg .oga .opus .m4a .aac .wma .mp4 .m4v .mov .mkv .webm .aiff .aif".split()
-)
+_AUDIO_SUFFIXES = frozenset([".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aiff", ".aif"])
+_VIDEO_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".mkv", ".webm"])
+RECORDING_SUFFIXES = _AUDIO_SUFFIXES | _VIDEO_SUFFIXES
 REFERENCE_SUFFIXES = frozenset([".txt", ".jsonl", ".csv"])
 COMPANION_SUFFIXES = REFERENCE_SUFFIXES | CAPTION_SUFFIXES
 """Files that belong to the recording of the same name beside them."""
