@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
-from dagster._core.storage.tags import PARTITION_NAME_TAG
-from dagster._core.utils import make_new_backfill_id
 
 from stt_platform.defs.sermons.runs import partitions_in_progress, unfinished_runs
 from stt_platform.instance import daemon_is_alive, running_daemon
+from stt_platform.orchestration.dagster_private import (
+    PARTITION_NAME_TAG,
+    AssetGraphSubset,
+    BulkActionStatus,
+    PartitionBackfill,
+    make_new_backfill_id,
+)
 from stt_platform.orchestration.planning import plan_sermon
 from stt_platform.orchestration.scopes import sermon_partitions
 from stt_platform.orchestration.work import progress_file

@@ -16,16 +16,18 @@ import time
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
-from dagster._core.events import EngineEventData
-from dagster._core.execution.context.system import PlanOrchestrationContext
-from dagster._core.execution.plan.active import ActiveExecution
-from dagster._core.execution.plan.plan import ExecutionPlan
-from dagster._core.execution.plan.step import ExecutionStep
-from dagster._core.executor import multiprocess
-from dagster._core.executor.child_process_executor import ChildProcessCrashException
-from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
 from stt_platform.launcher import give_sign_of_life
+from stt_platform.orchestration.dagster_private import (
+    RETRY_ON_ASSET_OR_OP_FAILURE_TAG,
+    ActiveExecution,
+    ChildProcessCrashException,
+    EngineEventData,
+    ExecutionPlan,
+    ExecutionStep,
+    PlanOrchestrationContext,
+    multiprocess,
+)
 
 _ASK_AGAIN_S = 0.1
 _STEP_DIED = ChildProcessCrashException.__name__

@@ -12,11 +12,10 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 
 from dagster import DagsterInstance, DagsterRun
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
-from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 
 import stt_platform.sqlite_patience  # noqa: F401 - by its import
 from stt_platform.files import age_s
+from stt_platform.orchestration.dagster_private import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
 _GRACE_S = 60
 """A run that says it has started but holds no lock yet is given this long to reach its executor."""

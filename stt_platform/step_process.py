@@ -12,7 +12,6 @@ import sys
 
 # What nearly every stage imports, and what Dagster imports when a step opens the instance: paid once for each run
 # instead of once for each step. Nothing here may start threads or touch CUDA: neither survives a fork.
-import dagster._core.storage.sqlite_storage  # noqa: F401
 import matplotlib.backends.backend_agg
 import matplotlib.figure  # noqa: F401
 import pandas  # noqa: F401
@@ -21,6 +20,9 @@ import scipy.signal  # noqa: F401
 import upath.implementations.local  # noqa: F401
 
 import stt_platform.definitions  # noqa: F401
+from stt_platform.orchestration.dagster_private import load_sqlite_storage
+
+load_sqlite_storage()
 
 _PR_SET_PDEATHSIG = 1
 

@@ -5,11 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 from rich.console import Console
 
 from stt_platform.cli.running import materialize
 from stt_platform.instance import open_instance
+from stt_platform.orchestration.dagster_private import PARTITION_NAME_TAG
 from stt_platform.orchestration.scopes import sermon_partitions
 from stt_platform.orchestration.stage import stages_after_sermons
 from stt_platform.store.intake import registration, remove_sermon

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import dagster as dg
-from dagster._utils.interrupts import capture_interrupts, check_captured_interrupt
+
+from stt_platform.orchestration.dagster_private import capture_interrupts, check_captured_interrupt
 
 
 @contextmanager

@@ -1,8 +1,14 @@
 """Which sermons are being worked on, by whomever."""
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
-from dagster._core.storage.tags import BACKFILL_ID_TAG, PARTITION_NAME_TAG
+
+from stt_platform.orchestration.dagster_private import (
+    BACKFILL_ID_TAG,
+    PARTITION_NAME_TAG,
+    BulkActionsFilter,
+    BulkActionStatus,
+    PartitionBackfill,
+)
 
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
+from stt_platform.orchestration.dagster_private import DATA_VERSION_TAG
 from stt_platform.orchestration.stage import Stage, stages
 from stt_platform.store.stages import StageOutput
 
