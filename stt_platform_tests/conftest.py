@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+# Tests run side by side, three to two cores: threads that wait for one another by spinning would take the cores from the
+# others. To be set before the libraries load; processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
