@@ -172,7 +172,7 @@ def _raise_if_backfill_failed(instance: dg.DagsterInstance, backfill_id: str) ->
 
 
 def _now(home: Path, left: dict[str, list[str]], busy: frozenset[str]) -> str:
-    """What the running sermons are at, with the progress that long stages write down."""
+    """Return what the running sermons are at, with the progress that long stages write down."""
     words = []
     for sermon in sorted(busy & set(left)):
         if left[sermon]:

@@ -20,12 +20,12 @@ _CLOCK_SKEW_S = 60
 
 
 def temporary_name(path: Path) -> Path:
-    """A name beside `path` that no glob for the real files matches: it starts with a dot."""
+    """Return a name beside `path` that no glob for the real files matches: it starts with a dot."""
     return path.with_name(f".{path.name[-80:]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
 def age_s(changed_at_s: float) -> float:
-    """Seconds since a time of the file system; infinite where it lies well ahead, as after a clock was put back.
+    """Return seconds since a time of the file system; infinite where it lies well ahead, as after a clock was put back.
 
     What waits for a file to have been left alone would else wait until the clock has come there again.
     """

@@ -113,7 +113,7 @@ def _device_name(visible: str | None, order: str | None) -> str:
 
 
 def lock_folder() -> Path:
-    """The folder of the lock files: `STT_LOCK_DIR`, else one that every user of this machine shares."""
+    """Return the folder of the lock files: `STT_LOCK_DIR`, else one that every user of this machine shares."""
     chosen = os.environ.get("STT_LOCK_DIR")
     if chosen:
         return Path(chosen)
@@ -264,7 +264,7 @@ def _write_holder(file: IO[bytes], what: str) -> None:
 
 
 def _read_holder(file: IO[bytes]) -> Holder:
-    """What the file says. Anyone may have written it: what is no holder reads as an unnamed one."""
+    """Return what the file says. Anyone may have written it: what is no holder reads as an unnamed one."""
     with contextlib.suppress(ValueError, TypeError, KeyError):
         said: dict[str, Any] = json.loads(os.pread(file.fileno(), 4096, 0))
         return Holder(what=str(said["what"]), pid=int(said["pid"]), since=str(said["since"]))

@@ -156,39 +156,39 @@ def adapter_text() -> str:
 
 
 def parse_cards(text: str) -> list[Card]:
-    """The cards in the output of `nvidia-smi --query-gpu=… --format=csv,nounits`."""
+    """Return the cards in the output of `nvidia-smi --query-gpu=… --format=csv,nounits`."""
     rows = csv.DictReader(io.StringIO(text), skipinitialspace=True)
     return [_card({_plain(name): value.strip() for name, value in row.items() if name and value}) for row in rows]
 
 
 def driver_cuda(header: str) -> tuple[int, int] | None:
-    """The newest CUDA that the driver serves, from the head of `nvidia-smi`; None where it does not say."""
+    """Return the newest CUDA that the driver serves, from the head of `nvidia-smi`; None where it does not say."""
     return _version(re.search(r"CUDA Version:\s*(\d+)\.(\d+)", header))
 
 
 def toolkit_cuda(text: str) -> tuple[int, int] | None:
-    """The version of the installed toolkit, from `nvcc --version`."""
+    """Return the version of the installed toolkit, from `nvcc --version`."""
     return _version(re.search(r"release (\d+)\.(\d+)", text))
 
 
 def torch_cuda(text: str) -> tuple[int, int] | None:
-    """The CUDA that torch was built for, from its version.py; None for one without."""
+    """Return the CUDA that torch was built for, from its version.py; None for one without."""
     return _version(re.search(r"""^cuda\b[^=]*=\s*['"](\d+)\.(\d+)""", text, re.MULTILINE))
 
 
 def bitsandbytes_cuda(libraries: str) -> list[tuple[int, int]]:
-    """The CUDA versions that bitsandbytes has libraries for, from their names."""
+    """Return the CUDA versions that bitsandbytes has libraries for, from their names."""
     found = re.findall(r"^libbitsandbytes_cuda(\d+)(\d)\.", libraries, re.MULTILINE)
     return sorted((int(major), int(minor)) for major, minor in found)
 
 
 def is_wsl(kernel: str) -> bool:
-    """Whether this is Linux inside Windows, of either kind, from /proc/version."""
+    """Return whether this is Linux inside Windows, of either kind, from /proc/version."""
     return "microsoft" in kernel.lower()
 
 
 def is_wsl1(kernel: str) -> bool:
-    """Whether it is the first kind, which has no Linux kernel and no GPU."""
+    """Return whether it is the first kind, which has no Linux kernel and no GPU."""
     return is_wsl(kernel) and "microsoft-standard" not in kernel.lower() and "wsl2" not in kernel.lower()
 
 
@@ -199,17 +199,17 @@ def linux_drivers(libraries: str) -> list[str]:
 
 
 def supports_bfloat16(capability: tuple[int, int]) -> bool:
-    """Whether the tensor cores compute in bfloat16: Ampere (8.0) and later."""
+    """Return whether the tensor cores compute in bfloat16: Ampere (8.0) and later."""
     return capability >= _BFLOAT16_FROM
 
 
 def supports_flash_attention(capability: tuple[int, int]) -> bool:
-    """Whether FlashAttention-2 runs on it: Ampere, Ada and Hopper, by its own documentation."""
+    """Return whether FlashAttention-2 runs on it: Ampere, Ada and Hopper, by its own documentation."""
     return _BFLOAT16_FROM <= capability < (10, 0)
 
 
 def mount_of(path: PurePosixPath, mounts: str) -> Mount | None:
-    """What an absolute path lies on, from /proc/mounts."""
+    """Return what an absolute path lies on, from /proc/mounts."""
     found: Mount | None = None
     for line in mounts.splitlines():
         fields = line.split(" ")
@@ -223,7 +223,7 @@ def mount_of(path: PurePosixPath, mounts: str) -> Mount | None:
 
 
 def allocator_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """What torch's allocator is told; empty where nothing is.
+    """Return what torch's allocator is told; empty where nothing is.
 
     Raises:
         ValueError: for what torch would refuse.
@@ -241,7 +241,7 @@ def allocator_settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def parse_adapter_memory(text: str) -> AdapterMemory | None:
-    """The adapter that has most memory of its own in use, from Windows' counters; None where there is none."""
+    """Return the adapter that has most memory of its own in use, from Windows' counters; None where there is none."""
     rows = list(csv.DictReader(io.StringIO(text.lstrip("\ufeff").strip())))
     found = []
     for row in rows:
@@ -253,7 +253,7 @@ def parse_adapter_memory(text: str) -> AdapterMemory | None:
 
 
 def device_findings(machine: Machine) -> Iterator[Finding]:
-    """What to know of the GPU before something is trained on it."""
+    """Yield what to know of the GPU before something is trained on it."""
     yield from _wsl(machine)
     cards = parse_cards(machine.cards)
     if not cards:
@@ -270,7 +270,7 @@ def device_findings(machine: Machine) -> Iterator[Finding]:
 
 
 def mount_finding(folder: Path, machine: Machine, *, what: str = "STT_HOME") -> Finding:
-    """Whether `folder` lies on a disk that is fast and whose locks hold. `what` is its name for people."""
+    """Return whether `folder` lies on a disk that is fast and whose locks hold. `what` is its name for people."""
     mount = mount_of(PurePosixPath(folder), machine.mounts)
     kind = mount.kind if mount else "unknown"
     # Windows' drives, by another door.
@@ -432,7 +432,7 @@ def _card(row: Mapping[str, str]) -> Card:
 
 
 def _plain(name: str) -> str:
-    """A column's name without its unit: `memory.total [MiB]`."""
+    """Return a column's name without its unit: `memory.total [MiB]`."""
     return name.split("[")[0].strip()
 
 
@@ -469,7 +469,7 @@ def _file(path: Path) -> str:
 
 
 def _run(*command: str) -> str:
-    """What a program says, also where it fails: nvidia-smi says what is wrong on its output."""
+    """Return what a program says, also where it fails: nvidia-smi says what is wrong on its output."""
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)
     except (OSError, subprocess.SubprocessError):

@@ -116,7 +116,7 @@ class MemoryWatch:
         self._thread.join()
 
     def report(self) -> SpillReport:
-        """What was seen until now."""
+        """Return what was seen until now."""
         return spill_report(list(self._samples), self._failure)
 
     def _watch(self) -> None:
@@ -136,7 +136,7 @@ class MemoryWatch:
 
 
 def spill_report(samples: list[tuple[float, MemorySample]], failure: str = "") -> SpillReport:
-    """What some samples, each with its second, amount to."""
+    """Return what some samples, each with its second, amount to."""
     if not samples:
         return SpillReport(0, 0, 0, 0, 0.0, None, failure)
     told = [sample.shared_bytes for _, sample in samples if sample.shared_bytes is not None]

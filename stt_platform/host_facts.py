@@ -30,7 +30,7 @@ def memory_bytes(meminfo: str, field: str) -> int | None:
 
 
 def free_bytes(df: str) -> int | None:
-    """What `df --output=avail -B1` says is free; None where it says nothing."""
+    """Return what `df --output=avail -B1` says is free; None where it says nothing."""
     lines = df.split()
     return int(lines[-1]) if lines and lines[-1].isdecimal() else None
 

@@ -37,7 +37,7 @@ def logs_folder(home: Path) -> Path:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """The environment for every process of the platform: its places, and its own programs first on the path.
+    """Return the environment for every process of the platform: its places, and its own programs first on the path.
 
     Dagster's daemon and webserver send what lies in `DAGSTER_HOME/logs` to its makers, whatever `telemetry` in dagster.yaml
     says; only this variable ends that.
@@ -85,13 +85,13 @@ def _create_once(folder: Path) -> None:
 
 
 def dagster_command(program: str, *arguments: str) -> list[str]:
-    """A Dagster program of this environment on the platform's workspace."""
+    """Return a Dagster program of this environment on the platform's workspace."""
     binary = Path(sys.executable).parent / program
     return [str(binary), *arguments, "-w", str(repository() / "workspace.yaml")]
 
 
 def daemon_is_alive(home: Path) -> bool:
-    """Whether a daemon of this `STT_HOME` lives: it holds a lock for as long as it does.
+    """Return whether a daemon of this `STT_HOME` lives: it holds a lock for as long as it does.
 
     Dagster's own heartbeats look alive for a minute after a kill.
     """

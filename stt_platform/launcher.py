@@ -39,7 +39,7 @@ def give_sign_of_life(instance: DagsterInstance, run_id: str) -> None:
 
 
 def worker_status(instance: DagsterInstance, run_id: str) -> CheckRunHealthResult:
-    """Whether the worker of a started run lives."""
+    """Return whether the worker of a started run lives."""
     try:
         descriptor = os.open(_lock_path(instance, run_id), os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -62,7 +62,7 @@ def worker_status(instance: DagsterInstance, run_id: str) -> CheckRunHealthResul
 
 
 def runs_at_work(folder: Path) -> list[str]:
-    """The runs whose workers live, by what they hold in `DAGSTER_HOME`; the databases need not be readable for it."""
+    """Return the runs whose workers live, by what they hold in `DAGSTER_HOME`; the databases need not be readable for it."""
     return sorted(path.stem for path in (folder / "run_workers").glob("*.lock") if _is_held(path))
 
 

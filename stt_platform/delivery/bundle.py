@@ -78,7 +78,7 @@ class BundlePart:
 
 
 def hub_base(name: str, repo: str | None, revision: str | None) -> HubBase:
-    """Where another machine gets a base model.
+    """Return where another machine gets a base model.
 
     Args:
         name: in the registry.
@@ -94,14 +94,14 @@ def _hub_recognisers() -> dict[str, str]:
 
 
 def arithmetic(base: Path) -> str:
-    """The dtype in which a model of this folder is checked: float32, and bfloat16 for a large one."""
+    """Return the dtype in which a model of this folder is checked: float32, and bfloat16 for a large one."""
     return "bfloat16" if sum(path.stat().st_size for path in base.glob("*.safetensors")) > _LARGE_BYTES else "float32"
 
 
 def recogniser_part(
     bundle: Path, folder: str, adapter_id: str, *, base: Path, hub: HubBase | None, dtype: str = "float32"
 ) -> BundlePart:
-    """A recogniser of a bundle, with what it hears in the known sound.
+    """Return a recogniser of a bundle, with what it hears in the known sound.
 
     Args:
         bundle: with `SOUND` and `folder` in it.
@@ -116,7 +116,7 @@ def recogniser_part(
 def translator_part(
     bundle: Path, folder: str, adapter_id: str, *, base: Path, hub: HubBase | None, dtype: str
 ) -> BundlePart:
-    """A causal translator of a bundle, with what it makes of the known sentence; arguments as `recogniser_part`."""
+    """Return a causal translator of a bundle, with what it makes of the known sentence; arguments as `recogniser_part`."""
     prompt = render_prompt(UTTERANCE)
     adapter = None if hub is None else bundle / folder
     expected = verify_bundle.translate_prompt(prompt, base=base, adapter=adapter, dtype=dtype)
@@ -125,7 +125,7 @@ def translator_part(
 
 
 def marian_part(bundle: Path, folder: str, adapter_id: str) -> BundlePart:
-    """The MarianMT of a bundle, with what it makes of the known sentence."""
+    """Return the MarianMT of a bundle, with what it makes of the known sentence."""
     from transformers import MarianTokenizer
 
     tokenizer = MarianTokenizer.from_pretrained(str(bundle / folder), local_files_only=True)
@@ -170,12 +170,12 @@ def seal_bundle(
 
 
 def reports_of(bundle: Path) -> list[str]:
-    """The names of the evaluation reports in a bundle."""
+    """Return the names of the evaluation reports in a bundle."""
     return sorted(path.name for path in (bundle / "reports").glob("*.html"))
 
 
 def private_files(bundle: Path, secrets: Collection[str]) -> list[str]:
-    """Files of a bundle in which a secret stands: one of these, or what looks like a token or a password."""
+    """Return files of a bundle in which a secret stands: one of these, or what looks like a token or a password."""
     known = [secret.encode() for secret in secrets]
     return [name for name in _files(bundle) if not name.endswith(_WEIGHTS) and _tells(bundle / name, known)]
 
@@ -199,5 +199,5 @@ def _described(part: BundlePart) -> dict[str, Any]:
 
 
 def bundle_name(made_at: str, key: str) -> str:
-    """The folder's name: the day, and the first of the hash of all that decides its content."""
+    """Return the folder's name: the day, and the first of the hash of all that decides its content."""
     return f"{made_at[:10]}--{key[:8]}"

@@ -14,7 +14,7 @@ _WHAT = {
 
 
 def bundle_readme(manifest: Mapping[str, Any], reports: Sequence[str]) -> str:
-    """The page as Markdown.
+    """Return the page as Markdown.
 
     Args:
         manifest: what `bundle.json` says.

@@ -48,13 +48,13 @@ def sha256_of(path: Path) -> str:
 
 
 def sealed(content: dict[str, Any]) -> str:
-    """The text of a manifest, with a hash of itself in it."""
+    """Return the text of a manifest, with a hash of itself in it."""
     seal = hashlib.sha256(_as_text(content).encode()).hexdigest()
     return _as_text({**content, "seal": seal})
 
 
 def read_manifest(bundle: Path) -> dict[str, Any]:
-    """What `bundle.json` says. Raises `Unfit` where it is not there or was changed by a byte."""
+    """Return what `bundle.json` says. Raises `Unfit` where it is not there or was changed by a byte."""
     path = bundle / MANIFEST
     try:
         text = path.read_bytes().decode()
@@ -72,7 +72,7 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
 
 
 def damage(bundle: Path) -> list[str]:
-    """What is wrong with the files of a bundle, a sentence for each; empty where every byte is as it was."""
+    """Return what is wrong with the files of a bundle, a sentence for each; empty where every byte is as it was."""
     try:
         manifest = read_manifest(bundle)
     except Unfit as error:
@@ -113,7 +113,7 @@ def _as_text(content: dict[str, Any]) -> str:
 
 
 def hear(sound: Path, *, base: str | Path, adapter: Path | None, dtype: str = "float32") -> dict[str, Any]:
-    """What a Whisper model writes of a sound, greedily and without timestamps.
+    """Return what a Whisper model writes of a sound, greedily and without timestamps.
 
     Args:
         sound: a wav file, 16 kHz, mono, 16 bits.
@@ -181,7 +181,7 @@ def translate_prompt(prompt: str, *, base: str | Path, adapter: Path | None, dty
 
 
 def translate_tokens(tokens: list[int], folder: Path) -> dict[str, Any]:
-    """What a MarianMT model makes of a sentence, greedily; in tokens, since its tokenizer needs one more package.
+    """Return what a MarianMT model makes of a sentence, greedily; in tokens, since its tokenizer needs one more package.
 
     Returns "tokens" and "nats_per_token".
     """
@@ -204,7 +204,7 @@ def translate_tokens(tokens: list[int], folder: Path) -> dict[str, Any]:
 
 
 def read_wav(path: Path) -> Any:
-    """Samples of a 16 kHz mono wav of 16 bits as float32, -1 to 1. Raises `Unfit` for another kind."""
+    """Return samples of a 16 kHz mono wav of 16 bits as float32, -1 to 1. Raises `Unfit` for another kind."""
     import numpy as np
 
     with wave.open(str(path), "rb") as sound:
@@ -314,7 +314,7 @@ def _marian(part: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _base_of(part: dict[str, Any], folder: Path, bases: dict[str, Path]) -> tuple[str | Path, Path | None]:
-    """What to load, and which adapter to put on it; a whole model is its own base."""
+    """Return what to load, and which adapter to put on it; a whole model is its own base."""
     base = part["base"]
     if base is None:
         return folder, None

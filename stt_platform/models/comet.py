@@ -14,7 +14,7 @@ _ENCODER = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
 
 def comet_model(name: str, home: Path, progress: Callable[[str], None] | None = None) -> CometModel:
-    """Where a COMET model lies; it is fetched on first use, 2.3 GB, and stays in the model hub's cache.
+    """Return where a COMET model lies; it is fetched on first use, 2.3 GB, and stays in the model hub's cache.
 
     `STT_HOME/models/<name>`, where a user can put a model that the platform cannot fetch, goes before the model hub:
     `hparams.yaml`, `checkpoints/model.ckpt`, and `config.json` and `tokenizer.json` of the encoder in `encoder/`.

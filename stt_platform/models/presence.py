@@ -10,7 +10,7 @@ _FIRST_FILES = ("config.json", "hparams.yaml")
 
 
 def present_weights(name: str, home: Path) -> str | None:
-    """What identifies the weights of a model that are here: another text for other weights.
+    """Return what identifies the weights of a model that are here: another text for other weights.
 
     A folder `STT_HOME/models/<name>` goes before everything; it is known by the sizes and times of its files, since
     nobody says what a user puts there.

@@ -55,7 +55,7 @@ class Model:
         )
 
     def folder_on_disk(self) -> Path:
-        """The folder of its weights; fetches pinned hub weights on first use (with progress bars).
+        """Return the folder of its weights; fetches pinned hub weights on first use (with progress bars).
 
         Raises `ModelMissing` naming the model and the remedy.
         """
@@ -86,19 +86,19 @@ class Model:
 
 
 def hub_token() -> str | None:
-    """The user's token for gated models of the model hub, from the environment; never logged."""
+    """Return the user's token for gated models of the model hub, from the environment; never logged."""
     return os.environ.get("HF_TOKEN") or None
 
 
 @cache
 def models() -> dict[str, Model]:
-    """All models of the registry by name."""
+    """Return all models of the registry by name."""
     entries = tomllib.loads(_MODELS.read_text(encoding="utf-8"))
     return {name: Model(name=name, **entry) for name, entry in sorted(entries.items())}
 
 
 def model(name: str) -> Model:
-    """The model of that name. Raises `ModelMissing` with the names there are."""
+    """Return the model of that name. Raises `ModelMissing` with the names there are."""
     if name not in models():
         raise ModelMissing(f"there is no model {name!r}; the registry has {', '.join(models())}")
     return models()[name]

@@ -14,7 +14,7 @@ _WANTED = ("*.json", "*.safetensors", "*.spm", "*.model", "*.jinja")
 
 
 def translator_folder(name: str, home: Path, progress: Callable[[str], None] | None = None) -> Path:
-    """The folder of a translator: configuration, tokenizer and weights as safetensors.
+    """Return the folder of a translator: configuration, tokenizer and weights as safetensors.
 
     `STT_HOME/models/<name>`, where a user can put weights that the platform cannot fetch, goes before everything.
     Weights of the model hub are fetched on first use and stay in its cache. Packaged weights in GGUF are turned into

@@ -51,7 +51,7 @@ _TIED = "decoder/projection/weight"
 
 
 def whisper_folder(name: str, home: Path, progress: Callable[[str], None] | None = None) -> Path:
-    """The folder of a Whisper model for `transformers`: configuration, tokenizer, and weights as safetensors.
+    """Return the folder of a Whisper model for `transformers`: configuration, tokenizer, and weights as safetensors.
 
     Made once from the model that is served and kept in `STT_HOME/models/<name>@<revision>`; another process that wants
     it meanwhile waits.

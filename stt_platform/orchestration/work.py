@@ -20,7 +20,7 @@ _PROGRESS_EVERY_S = 1.0
 
 
 def progress_file(home: Path, owner: str, stage: str) -> Path:
-    """Where a stage at work writes down how far it is; gone when it is done."""
+    """Return where a stage at work writes down how far it is; gone when it is done."""
     return stage_folder(home, owner, stage) / ".progress"
 
 

@@ -45,7 +45,7 @@ class Adapter:
 
 
 def adapter_folder(home: Path, adapter_id: str) -> Path:
-    """Where an adapter lies. Raises ValueError for what is no id."""
+    """Return where an adapter lies. Raises ValueError for what is no id."""
     if not _ID.fullmatch(adapter_id):
         raise ValueError(f"{adapter_id!r} is no adapter's id: want 8 to 64 of 0-9 and a-f")
     return home / "adapters" / adapter_id
@@ -64,7 +64,7 @@ def read_adapter(home: Path, adapter_id: str) -> Adapter:
 
 
 def made_by(home: Path, asset: str, part: str | None = None) -> Adapter | None:
-    """The adapter that an asset (of a partition) made last, or None."""
+    """Return the adapter that an asset (of a partition) made last, or None."""
     try:
         found = json.loads(_pointer(home, asset, part).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -114,7 +114,7 @@ class Assessed:
     problem: str | None = None
 
     def row(self, hypothesis: str | None) -> SpeechRow:
-        """What people wrote beside a text of a recogniser, to be scored."""
+        """Return what people wrote beside a text of a recogniser, to be scored."""
         kinds = {"noise": self.noise, "speaker": self.speaker, "view": self.view, "text of": self.kind}
         length_s = None if self.start_sample is None else (self.end_sample - self.start_sample) / SAMPLE_RATE_HZ
         told = {kind: value for kind, value in kinds.items() if value}
@@ -178,7 +178,7 @@ def assessed_texts(store: MetadataStore, *, transcribed: bool = True) -> list[As
 
 
 def spans_of(store: MetadataStore, texts: Iterable[Assessed]) -> dict[str, list[Span]]:
-    """The accepted chunks that the texts are of, by `row_id` and in order."""
+    """Return the accepted chunks that the texts are of, by `row_id` and in order."""
     by_sermon: dict[str, list[Span]] = {}
     for row in store.query(_SPANS).to_pylist():
         by_sermon.setdefault(row["sermon"], []).append(Span(**{**row, "views": tuple(row["views"] or ())}))

@@ -23,12 +23,12 @@ _WRITERS: Mapping[str, tuple[Callable[[Sequence[ChunkToAssess]], str], str]] = {
 
 
 def assessment_folder(home: Path) -> Path:
-    """Where the lists lie."""
+    """Return where the lists lie."""
     return home / "assessment"
 
 
 def returned_lists(home: Path) -> list[Path]:
-    """The lists that people have written in, and what they saved there and cannot be read."""
+    """Return the lists that people have written in, and what they saved there and cannot be read."""
     return [path for path in _lists(home) if _was_written_in(path, _state(path))]
 
 

@@ -76,12 +76,12 @@ class Restored:
 
 
 def backups_folder(home: Path) -> Path:
-    """Where the backups lie."""
+    """Return where the backups lie."""
     return home / "backups"
 
 
 def list_backups(home: Path) -> list[Backup]:
-    """The whole backups, oldest first."""
+    """Return the whole backups, oldest first."""
     found = []
     for folder in sorted(backups_folder(home).glob("*")):
         if _FOLDER.fullmatch(folder.name):
@@ -253,13 +253,13 @@ def _small_files(home: Path) -> list[Path]:
 
 
 def _is_wanted(home: Path, name: str) -> bool:
-    """Whether it comes back by being missing: no log of a run, and nothing of a sermon that was removed since."""
+    """Return whether it comes back by being missing: no log of a run, and nothing of a sermon that was removed since."""
     owner = home.joinpath(*Path(name).parts[:2]) if name.startswith("sermons/") else home
     return not _is_database(name) and owner.is_dir()
 
 
 def _is_readable(path: Path) -> bool:
-    """Whether it is there and, where it is JSON, whole."""
+    """Return whether it is there and, where it is JSON, whole."""
     try:
         if path.suffix == ".json":
             json.loads(path.read_bytes())

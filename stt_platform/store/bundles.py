@@ -78,7 +78,7 @@ def place_bundle(bundle: Path, shelf: Path, *, keep: int) -> Placed:
 
 
 def latest_bundle(shelf: Path) -> Path | None:
-    """The bundle that `latest` points at, or None."""
+    """Return the bundle that `latest` points at, or None."""
     link = shelf / LATEST
     if link.is_dir():
         return link.resolve()
@@ -90,7 +90,7 @@ def latest_bundle(shelf: Path) -> Path | None:
 
 
 def bundle_bytes(bundle: Path) -> int:
-    """The bytes of all files of a bundle."""
+    """Return the bytes of all files of a bundle."""
     return sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
 
 
@@ -193,7 +193,7 @@ def _prune(shelf: Path, keep: int, *, never: str) -> None:
 
 
 def _bundles(shelf: Path) -> Iterator[tuple[str, str]]:
-    """When each was made, and its name; what is no bundle of ours is left alone."""
+    """Yield when each was made, and its name; what is no bundle of ours is left alone."""
     for path in shelf.iterdir():
         if path.is_symlink() or path.name.startswith(".") or not path.is_dir():
             continue

@@ -27,7 +27,7 @@ def attach_captions(store_home: Path, sermon: str, path: Path, *, name: str | No
 
 
 def caption_files(store_home: Path, sermon: str) -> list[Path]:
-    """The files of captions of a sermon, those that people wrote before automatic ones."""
+    """Return the files of captions of a sermon, those that people wrote before automatic ones."""
     folder = store_home / "sermons" / sermon / "captions"
     files = [path for path in folder.glob("*") if path.suffix in CAPTION_SUFFIXES and path.is_file()]
     return sorted(files, key=lambda path: (path.name.startswith("automatic"), path.name))

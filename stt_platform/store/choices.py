@@ -36,7 +36,7 @@ class LabelPolicy:
 
 
 def training_view(home: Path, setting: str) -> ViewChoice:
-    """The view that the setting `training_view` means today.
+    """Return the view that the setting `training_view` means today.
 
     `measured` is the view recorded in `STT_HOME/choices/training_view.json` by the comparison of the views, and the
     enhanced one until there is a comparison.
@@ -57,7 +57,7 @@ def record_training_view(home: Path, choice: ViewChoice) -> None:
 
 
 def label_policy(home: Path, setting: str) -> LabelPolicy:
-    """The policy that the setting `assessment.label_policy` means today.
+    """Return the policy that the setting `assessment.label_policy` means today.
 
     `measured` is what the baseline recorded in `STT_HOME/choices/label_policy.json`, and `drop_worst` until its word
     error rate can be told.
@@ -86,7 +86,7 @@ class Champion:
 
 
 def speech_champion(home: Path) -> Champion:
-    """The recogniser's adapter that transcribes today, as it was decided last.
+    """Return the recogniser's adapter that transcribes today, as it was decided last.
 
     Raises `PlatformError` naming the file when what is recorded there is no adapter's id.
     """
@@ -144,7 +144,7 @@ def _choice(home: Path, name: str) -> Path:
 
 
 def frozen_segments(home: Path) -> dict[str, str]:
-    """The side of every aligned segment that was in a training set once; it may not change any more."""
+    """Return the side of every aligned segment that was in a training set once; it may not change any more."""
     try:
         return json.loads(_frozen_segments(home).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -26,7 +26,7 @@ Stamp = tuple[int, int, int]
 
 
 def stamp_of(path: Path) -> Stamp:
-    """How the file system knows a fragment. Raises FileNotFoundError."""
+    """Return how the file system knows a fragment. Raises FileNotFoundError."""
     status = path.stat()
     return status.st_mtime_ns, status.st_size, status.st_ino
 

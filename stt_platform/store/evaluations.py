@@ -31,14 +31,14 @@ class Measured:
 
 
 def part(kind: str, value: str) -> str:
-    """What the column `slice` calls a part of a set: "noise: noisy"."""
+    """Return what the column `slice` calls a part of a set: "noise: noisy"."""
     return f"{kind}: {value}"
 
 
 def number_rows(
     of: Measured, slice_: str, values: Mapping[str, Interval], signatures: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Rows of `evaluations`, by metric; one without a value says why."""
+    """Return rows of `evaluations`, by metric; one without a value says why."""
     return [
         {
             **of.columns(),
@@ -56,7 +56,7 @@ def number_rows(
 
 
 def comparison_row(of: Measured, slice_: str, metric: str, found: Comparison, *, compared_with: str) -> dict[str, Any]:
-    """A row of `comparisons`: the system is b of the comparison, what it is compared with is a."""
+    """Return a row of `comparisons`: the system is b of the comparison, what it is compared with is a."""
     return {
         **of.columns(),
         "compared_with": compared_with,
@@ -74,7 +74,7 @@ def comparison_row(of: Measured, slice_: str, metric: str, found: Comparison, *,
 
 
 def text_row(of: Measured, slice_: str, score: RowScore) -> dict[str, Any]:
-    """A row of `evaluation_rows` for a scored text, or for one that could not be scored."""
+    """Return a row of `evaluation_rows` for a scored text, or for one that could not be scored."""
     scored = score.status == "scored"
     errors = score.normalised.substitutions + score.normalised.deletions + score.normalised.insertions
     return {

@@ -53,11 +53,11 @@ class Registration:
     date_is_known: bool
 
     def original_path(self, home: Path) -> Path:
-        """The platform's own copy of the recording, as it came."""
+        """Return the platform's own copy of the recording, as it came."""
         return home / "sermons" / self.sermon / "original" / self.original
 
     def registered_at(self, home: Path) -> float:
-        """When this version was taken in, in seconds since 1970."""
+        """Return when this version was taken in, in seconds since 1970."""
         return (home / "sermons" / self.sermon / _REGISTRATION).stat().st_mtime
 
 
@@ -76,7 +76,7 @@ class IntakeRefused(ValueError):
 
 
 def registration(home: Path, sermon: str) -> Registration | None:
-    """The registration of a sermon, or None."""
+    """Return the registration of a sermon, or None."""
     if not is_sermon_key(sermon):
         return None
     path = home / "sermons" / sermon / _REGISTRATION
@@ -89,7 +89,7 @@ def registration(home: Path, sermon: str) -> Registration | None:
 
 @lru_cache(maxsize=10_000)
 def _parsed(path: Path, mtime_ns: int, inode: int) -> Registration:
-    """Each file that is taken in is compared with all registrations, and a thousand of them take a second to parse.
+    """Parse a registration once: each file that is taken in is compared with all, and a thousand take a second to parse.
 
     A registration is replaced by renaming, so that another content has another inode.
     """
@@ -97,7 +97,7 @@ def _parsed(path: Path, mtime_ns: int, inode: int) -> Registration:
 
 
 def registrations(home: Path) -> dict[str, Registration]:
-    """All registered sermons by key, sorted."""
+    """Return all registered sermons by key, sorted."""
     folder = home / "sermons"
     keys = sorted(path.name for path in folder.iterdir() if is_sermon_key(path.name)) if folder.exists() else []
     found = {key: registration(home, key) for key in keys}
@@ -105,7 +105,7 @@ def registrations(home: Path) -> dict[str, Registration]:
 
 
 def find_recordings(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files that `paths` (files and folders) stand for, in order: recordings and what belongs to them.
+    """Yield the files that `paths` (files and folders) stand for, in order: recordings and what belongs to them.
 
     A file named directly is always among them, whatever its ending; in folders only known endings count.
     """
@@ -196,7 +196,7 @@ def _source_id(source: str) -> str:
 
 
 def _is_new_version(entry: Registration, name: SermonName, source: str) -> bool:
-    """Whether a file from `source` is `entry` with other content.
+    """Return whether a file from `source` is `entry` with other content.
 
     Recorders use their file names again: the same name in the inbox on another day is another sermon, and so is a
     file that says itself that it is of another date.
@@ -278,7 +278,7 @@ def _attach(store: MetadataStore, path: Path, *, source: str) -> Intake:
 
 
 def _names_of_recording(source: str) -> tuple[str, ...]:
-    """What the recording of a companion may be called: captions carry their language (`sermon.en.vtt`)."""
+    """Return what the recording of a companion may be called: captions carry their language (`sermon.en.vtt`)."""
     name = Path(source).with_suffix("")
     language = re.fullmatch(r"\.[a-z]{2}(-[A-Za-z]{2,8})?", name.suffix)
     return (str(name), str(name.with_suffix(""))) if language else (str(name),)

@@ -49,7 +49,7 @@ class KeyedFiles(Generic[T]):
         self._schema = pa.schema([_KEY, *(pa.field(name, kind, nullable=False) for name, kind in columns.items())])
 
     def find(self, keys: Collection[str]) -> dict[str, T]:
-        """The values of those keys that are kept. Where a key has two, the one that sorts first."""
+        """Return the values of those keys that are kept. Where a key has two, the one that sorts first."""
         wanted = pa.array(sorted(keys), pa.string())
         found = self._by_key([table.filter(pc.is_in(table["key"], wanted)) for _, table in self._parts()])
         return {key: self.kind(*values) for key, values in found.items()}

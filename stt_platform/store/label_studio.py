@@ -35,7 +35,7 @@ class OwnServer:
 
 
 def own_server(home: Path, settings: LabelStudioSettings) -> OwnServer:
-    """The places and secrets of the own server; what is missing is made, and readable for its owner only."""
+    """Return the places and secrets of the own server; what is missing is made, and readable for its owner only."""
     data = _own_folder(home)
     data.mkdir(parents=True, exist_ok=True)
     data.chmod(0o700)
@@ -65,12 +65,12 @@ def access_token(home: Path, settings: LabelStudioSettings) -> str | None:
 
 
 def audio_folder(home: Path) -> Path:
-    """The sound that the own server may play."""
+    """Return the sound that the own server may play."""
     return home / "review" / "label-studio" / "audio"
 
 
 def audio_name(chunk_id: str, path: str) -> str:
-    """What the sound of a chunk is called there; `path` is that of the file that it is made from."""
+    """Return what the sound of a chunk is called there; `path` is that of the file that it is made from."""
     return f"{chunk_id}{Path(path).suffix}"
 
 
@@ -82,7 +82,7 @@ def offer_audio(home: Path, chunk_id: str, path: str) -> Path:
 
 
 def kept_answers(path: Path) -> dict[int, dict[str, Any]] | None:
-    """The tasks in a file of answers by their number; None where there is no such file, or it cannot be read."""
+    """Return the tasks in a file of answers by their number; None where there is no such file, or it cannot be read."""
     try:
         return {task["id"]: task for task in json.loads(path.read_bytes())}
     except (OSError, ValueError, KeyError, TypeError):

@@ -29,7 +29,7 @@ class Mended:
 
 
 def damaged_fragments(store: MetadataStore) -> list[str]:
-    """The fragments that cannot be read, relative to `STT_HOME`."""
+    """Return the fragments that cannot be read, relative to `STT_HOME`."""
     return [f"tables/{table}/{part}.parquet" for table, part in _damaged(store)]
 
 
@@ -70,7 +70,7 @@ def _damaged(store: MetadataStore) -> Iterator[tuple[str, str]]:
 
 
 def _damaged_files(output: StageOutput) -> list[str]:
-    """Those of its tables that are not what the stage wrote."""
+    """Return those of its tables that are not what the stage wrote."""
     written = output.files
     names = [f"{table}.parquet" for table in output.tables]
     return [name for name in names if not _is(output.folder / name, written[name])]

@@ -106,7 +106,7 @@ class MetadataStore:
         )
 
     def parts(self, table: str) -> list[str]:
-        """The parts of a table, sorted."""
+        """Return the parts of a table, sorted."""
         return [path.stem for path in self._fragments(table)]
 
     def read(self, table: str, part: str) -> pa.Table:
@@ -134,7 +134,7 @@ class MetadataStore:
             return self._answer(sql, parameters, readable)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """A connection over a snapshot of all tables and views, for several queries on the same state.
+        """Return a connection over a snapshot of all tables and views, for several queries on the same state.
 
         It reads only, and cannot open files. Close it, or use it in a `with`.
         """
@@ -225,11 +225,11 @@ class MetadataStore:
         return _Snapshot(list(_mapped(path for path in paths if path.name not in covered)), compacted)
 
     def _readable(self) -> list[str]:
-        """The tables that queries may name."""
+        """Return the tables that queries may name."""
         return list(TABLES)
 
     def _fragments(self, table: str) -> list[Path]:
-        """The fragments that readers see, sorted."""
+        """Return the fragments that readers see, sorted."""
         return _fragment_paths(self._folder(table))
 
     def _compacted_path(self, table: str) -> Path:
@@ -256,7 +256,7 @@ def read_fragment(table: str, path: Path) -> pa.Table:
 
 
 def tables_of(names: Iterable[str]) -> list[str]:
-    """The base tables that tables and views of these names are made of."""
+    """Return the base tables that tables and views of these names are made of."""
     return _tables_named_in(" ".join(names))
 
 
@@ -334,7 +334,7 @@ def _stamps(paths: Iterable[Path]) -> dict[str, Stamp]:
 def _with_stamps(
     schema: pa.Schema, paths: Iterable[Path], stamps: Mapping[str, Stamp]
 ) -> Iterator[tuple[str, Stamp, pa.Table]]:
-    """The fragments that can be read and are still the same when they have been."""
+    """Yield the fragments that can be read and are still the same when they have been."""
     for path in paths:
         with contextlib.suppress(FileNotFoundError, DamagedFragmentError):
             rows = _read(schema, _Fragment(path, _map(path)))
@@ -423,7 +423,7 @@ def _names(sql: str) -> set[str]:
 
 
 def _tables_named_in(sql: str) -> list[str]:
-    """The tables whose names occur in the text, directly or through views: rather too many than too few."""
+    """Return the tables whose names occur in the text, directly or through views: rather too many than too few."""
     names = _names(sql)
     for view, definition in reversed(VIEWS.items()):
         if view in names:

@@ -26,7 +26,7 @@ class SermonName:
 
 
 def is_sermon_key(text: str) -> bool:
-    """Whether `text` has the form of a sermon key: `YYYY-MM-DD--slug`, safe as a folder and a partition."""
+    """Return whether `text` has the form of a sermon key: `YYYY-MM-DD--slug`, safe as a folder and a partition."""
     return _KEY.fullmatch(text) is not None and len(text) <= _SLUG_LENGTH + 20
 
 
@@ -38,7 +38,7 @@ def slug(text: str, fallback: str) -> str:
 
 
 def sermon_key(name: SermonName, sha256: str, taken: frozenset[str] = frozenset()) -> str:
-    """The canonical key of a sermon; a number is added when another recording has the same date and title."""
+    """Return the canonical key of a sermon; a number is added when another recording has the same date and title."""
     stem = f"{name.date}--{slug(name.title, fallback=f'recording-{sha256[:8]}')}"
     key, number = stem, 2
     while key in taken:
@@ -57,7 +57,7 @@ def _has_surrogates(text: str) -> bool:
 
 
 def parse_date(text: str) -> str | None:
-    """The first full calendar date in `text` (2024-03-10, 20240310, 2024_03_10) as ISO, or None."""
+    """Return the first full calendar date in `text` (2024-03-10, 20240310, 2024_03_10) as ISO, or None."""
     for match in _DATE_IN_NAME.finditer(text):
         try:
             return datetime.date(int(match[1]), int(match[3]), int(match[4])).isoformat()
@@ -74,7 +74,7 @@ def guess_name(
     speaker: str | None = None,
     date: str | None = None,
 ) -> SermonName:
-    """What was said on the command line, else the file's tags, else its name, else (date) when it was last changed.
+    """Return what was said on the command line, else the file's tags, else its name, else (date) when it was last changed.
 
     A name such as `2024-03-10 The Lamp and the Oil - Ann Preacher.mp3` gives all three.
     """

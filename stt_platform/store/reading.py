@@ -79,7 +79,7 @@ class DeclaredStore(MetadataStore):
             raise self._undeclared(", ".join(missing)) from error
 
     def digests(self) -> dict[str, str]:
-        """The digest of every fragment that is read, by table and part."""
+        """Return the digest of every fragment that is read, by table and part."""
         return {
             f"{table}/{path.stem}": fragment_digest(table, path)
             for table in self._readable()

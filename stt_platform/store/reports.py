@@ -42,12 +42,12 @@ def write_report(folder: Path, page: str, card: ReportCard) -> None:
 
 
 def published_report(name: str) -> dict[str, str]:
-    """The files of a stage that are its report, and their names in `STT_HOME`, for `Stage.published`."""
+    """Return the files of a stage that are its report, and their names in `STT_HOME`, for `Stage.published`."""
     return {f"{SHOWN}/{file}": f"reports/{name}{Path(file).suffix}" for file in (REPORT_HTML, REPORT_JSON)}
 
 
 def report_cards(home: Path) -> Iterator[ReportCard]:
-    """The cards of all pages that are there, sorted by name; what cannot be read is no card."""
+    """Yield the cards of all pages that are there, sorted by name; what cannot be read is no card."""
     for path in sorted((home / "reports").glob("*.json")):
         try:
             card = ReportCard(**json.loads(path.read_text(encoding="utf-8")))
@@ -59,7 +59,7 @@ def report_cards(home: Path) -> Iterator[ReportCard]:
 
 
 def report_page(home: Path, name: str) -> Path | None:
-    """The page of that name, or None."""
+    """Return the page of that name, or None."""
     if not _NAME.fullmatch(name):
         return None
     path = home / "reports" / f"{name}.html"

@@ -16,7 +16,7 @@ from stt_platform.files import link_atomically, write_atomically
 
 
 def review_folder(home: Path, cycle: int) -> Path:
-    """Where the list of a cycle lies."""
+    """Return where the list of a cycle lies."""
     return home / "review" / f"cycle-{cycle}"
 
 

@@ -15,7 +15,7 @@ from stt_platform.store.schemas import Table
 
 
 def to_table(table: Table, rows: Sequence[Mapping[str, Any]] | pa.Table) -> pa.Table:
-    """Rows as a pyarrow table of exactly the pinned schema; columns that may be NULL can be left out.
+    """Return rows as a pyarrow table of exactly the pinned schema; columns that may be NULL can be left out.
 
     Raises ValueError naming table, row, column and value.
     """
@@ -95,7 +95,7 @@ def _checked(value: Any, field: pa.Field, column: str) -> Any:
 
 
 def _fault(value: Any, kind: pa.DataType) -> str | None:
-    """What is wrong with a value of a plain type, in words that follow the value; None if nothing is."""
+    """Return what is wrong with a value of a plain type, in words that follow the value; None if nothing is."""
     if pa.types.is_string(kind) and isinstance(value, str):
         return None if _is_utf8(value) else "cannot be written as UTF-8"
     if pa.types.is_boolean(kind) and isinstance(value, bool):

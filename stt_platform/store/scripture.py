@@ -22,7 +22,7 @@ _NONE_WHERE_EMPTY = ("reason", "gate")
 
 
 def verse_table(texts: Iterable[ScriptureText]) -> pa.Table:
-    """The rows of `scripture_verses`; the verses that a text leaves blank are of the kind "blank"."""
+    """Return the rows of `scripture_verses`; the verses that a text leaves blank are of the kind "blank"."""
     rows = [
         (text.text_id, row.ref, kind or row.kind, row.text, row.removed)
         for text in texts
@@ -33,7 +33,7 @@ def verse_table(texts: Iterable[ScriptureText]) -> pa.Table:
 
 
 def text_row(text: ScriptureText) -> dict:
-    """The row of `scripture_texts` of a text that is used."""
+    """Return the row of `scripture_texts` of a text that is used."""
     return {
         "text_id": text.text_id,
         "language": text.language,
@@ -51,7 +51,7 @@ def text_row(text: ScriptureText) -> dict:
 
 
 def read_texts(folder: Path) -> dict[str, ScriptureText]:
-    """The texts that are used, by id, from the files of the stage `scripture_texts`, in their order."""
+    """Return the texts that are used, by id, from the files of the stage `scripture_texts`, in their order."""
     verses: dict[str, list[Verse]] = {}
     blank: dict[str, list[Verse]] = {}
     for row in _rows(folder / "scripture_verses.parquet"):
@@ -76,7 +76,7 @@ def read_texts(folder: Path) -> dict[str, ScriptureText]:
 
 
 def pair_table(pairs: Sequence[PairRow]) -> pa.Table:
-    """The rows of `aligned_pairs`; the split has a table of its own."""
+    """Return the rows of `aligned_pairs`; the split has a table of its own."""
     names = TABLES["aligned_pairs"].schema.names
     return _table("aligned_pairs", [tuple(_or_none(row, name) for name in names) for row in pairs])
 
@@ -115,6 +115,6 @@ def _rows(path: Path) -> Iterator[dict]:
 
 
 def read_back_translations(folder: Path) -> list[BackTranslation]:
-    """The rows from the files of the stage `back_translations`."""
+    """Return the rows from the files of the stage `back_translations`."""
     rows = pq.read_table(folder / "back_translations.parquet").to_pylist()
     return [BackTranslation(**{**row, "reason": row["reason"] or ""}) for row in rows]

@@ -126,12 +126,12 @@ def stage_key(stage: str, version: str, parameters: Mapping[str, Any], inputs: M
 
 
 def stage_folder(home: Path, owner: str, stage: str) -> Path:
-    """Where the outputs of one stage of one owner lie."""
+    """Return where the outputs of one stage of one owner lie."""
     return _owner_folder(home, owner) / stage
 
 
 def part_owner(kind: str, key: str) -> str:
-    """The owner of what is made for one of several of a kind: ("cycle", "3") is "cycle-3", in `cycles/3`."""
+    """Return the owner of what is made for one of several of a kind: ("cycle", "3") is "cycle-3", in `cycles/3`."""
     owner = f"{kind}-{key.lower()}"
     if not _OF_A_KIND.fullmatch(owner):
         raise ValueError(f"{kind} {key!r}: want letters a-z and digits, such as {kind} 0")
@@ -147,7 +147,7 @@ def _owner_folder(home: Path, owner: str) -> Path:
 
 
 def current_output(home: Path, owner: str, stage: str) -> StageOutput | None:
-    """The output in use, or None when the stage has not run, or what says so is gone or unreadable."""
+    """Return the output in use, or None when the stage has not run, or what says so is gone or unreadable."""
     folder = stage_folder(home, owner, stage)
     try:
         pointer = json.loads((folder / "current.json").read_text(encoding="utf-8"))
@@ -157,13 +157,13 @@ def current_output(home: Path, owner: str, stage: str) -> StageOutput | None:
 
 
 def stage_outputs(home: Path, owner: str) -> list[StageOutput]:
-    """The outputs in use of one owner, by the name of their stage."""
+    """Return the outputs in use of one owner, by the name of their stage."""
     stages = sorted(path.parent.name for path in _owner_folder(home, owner).glob("*/current.json"))
     return [output for stage in stages if (output := current_output(home, owner, stage))]
 
 
 def output_owners(home: Path) -> list[str]:
-    """Everything that has outputs: sermons, the corpus, cycles and whatever else there are several of."""
+    """Return everything that has outputs: sermons, the corpus, cycles and whatever else there are several of."""
     places = sorted({path.parent.parent for path in home.glob("*/*/*/current.json")})
     found = [
         place.name if place.parent.name == "sermons" else f"{place.parent.name.removesuffix('s')}-{place.name}"
@@ -188,7 +188,7 @@ def forget_output(home: Path, output: StageOutput) -> None:
 
 
 def current_stage(home: Path, owner: str, stage: str) -> Path | None:
-    """The folder of the output in use, or None."""
+    """Return the folder of the output in use, or None."""
     output = current_output(home, owner, stage)
     return output.folder if output else None
 
@@ -303,7 +303,7 @@ def _load(folder: Path, owner: str, stage: str, reused: bool = False) -> StageOu
 
 
 def _usable(folder: Path, owner: str, stage: str, key: str) -> StageOutput | None:
-    """The output in `folder` if it serves `key`, else None."""
+    """Return the output in `folder` if it serves `key`, else None."""
     try:
         output = _load(folder, owner, stage, reused=True)
     except (FileNotFoundError, json.JSONDecodeError):

@@ -87,12 +87,12 @@ class _Source:
 
 
 def bundles_folder(home: Path) -> Path:
-    """Where finished bundles lie."""
+    """Return where finished bundles lie."""
     return home / "bundles"
 
 
 def _sources(home: Path) -> list[_Source]:
-    """What there is to deliver: the champion among the recognisers, and the translators as they were made last."""
+    """Return what there is to deliver: the champion among the recognisers, and the translators as they were made last."""
     champion = speech_champion(home).adapter_id
     found = [] if champion is None else [_Source(_RECOGNISER, read_adapter(home, champion))]
     made = [(folder, made_by(home, asset, part)) for folder, asset, part in _TRANSLATORS]
@@ -100,7 +100,7 @@ def _sources(home: Path) -> list[_Source]:
 
 
 def _reports(home: Path, sources: list[_Source]) -> dict[str, Path]:
-    """Files of the reports that measured what is delivered, by their name in the bundle."""
+    """Return the files of the reports that measured what is delivered, by their name in the bundle."""
     ids = [source.adapter.adapter_id[:12] for source in sources]
     cards = [card for card in report_cards(home) if any(one in card.system for one in ids)]
     pages = [page for card in cards if (page := report_page(home, card.name))]

@@ -8,7 +8,7 @@ from stt_platform.settings import PlatformError, Settings, repository
 
 
 def glossary_file(settings: Settings) -> Path:
-    """Where it lies. Raises `PlatformError` where it is not there."""
+    """Return where it lies. Raises `PlatformError` where it is not there."""
     named = settings.glossary.file
     path = Path(named).expanduser() if named else repository() / "data" / "reference" / "glossary.csv"
     if not path.is_file():
@@ -17,7 +17,7 @@ def glossary_file(settings: Settings) -> Path:
 
 
 def glossary_at(path: Path) -> Glossary:
-    """The glossary in a file. Raises `PlatformError` naming file, line and remedy where it cannot be read."""
+    """Return the glossary in a file. Raises `PlatformError` naming file, line and remedy where it cannot be read."""
     try:
         return read_glossary(path)
     except BadGlossary as error:
@@ -33,7 +33,7 @@ def names_to_hear(settings: Settings) -> tuple[tuple[str, ...], str]:
 
 
 def glossary_files(settings: Settings) -> dict[str, Path]:
-    """The glossary by the name under which it enters the key of a stage; empty where there is none."""
+    """Return the glossary by the name under which it enters the key of a stage; empty where there is none."""
     try:
         return {"glossary": glossary_file(settings)}
     except PlatformError:

@@ -30,7 +30,7 @@ def draw_attestation(folder: Path, glossary: Glossary, table: Sequence[Attestati
 
 
 def glossary_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    """The attestation as a picture and in numbers, and the terms that a person should look at."""
+    """Return the attestation as a picture and in numbers, and the terms that a person should look at."""
     statuses = platform.store.query("select status, count(*) as n from glossary group by status").to_pylist()
     counts = Counter({row["status"]: row["n"] for row in statuses})
     return {

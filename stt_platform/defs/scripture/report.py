@@ -42,7 +42,7 @@ from scripture_splits where reason is not null group by group_id order by 3 desc
 
 
 def texts_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    """Which texts there are, and what would add the others."""
+    """Return which texts there are, and what would add the others."""
     rows = platform.store.query(_TEXTS).to_pylist()
     missing = [row["reason"] for row in rows if row["status"] == "missing"]
     return {
@@ -71,7 +71,7 @@ def draw_pairs(folder: Path, paired: Sequence[PairedTexts], rows: Sequence[PairR
 
 
 def pairs_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    """The shift, drawn; the counts; samples of what was set aside, with reasons."""
+    """Return the shift, drawn; the counts; samples of what was set aside, with reasons."""
     store = platform.store
     shown: dict[str, Any] = {}
     if (output.shown_folder / _REGION).exists():
@@ -102,7 +102,7 @@ def draw_split(folder: Path, genres: Iterable[tuple[str, str]], side: Mapping[st
 
 
 def split_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    """The shares of every genre, and the largest groups that stay together."""
+    """Return the shares of every genre, and the largest groups that stay together."""
     return {
         "picture": picture(output.shown_folder / _SPLIT, "how many verses of each genre teach and examine"),
         **output.shown,

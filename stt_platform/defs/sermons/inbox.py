@@ -41,7 +41,7 @@ def take_from_inbox(store: MetadataStore, settings: InboxSettings) -> Iterator[I
 
 
 def waiting_files(inbox: Path) -> list[Path]:
-    """The recordings in the inbox, sorted, and after them what belongs to recordings."""
+    """Return the recordings in the inbox, sorted, and after them what belongs to recordings."""
     known = RECORDING_SUFFIXES | COMPANION_SUFFIXES
     files = [
         path
@@ -56,7 +56,7 @@ def waiting_files(inbox: Path) -> list[Path]:
 
 
 def is_whole(path: Path, settle_s: float) -> bool:
-    """Whether nobody is writing to the file, as far as can be known.
+    """Return whether nobody is writing to the file, as far as can be known.
 
     The kernel grants a read lease only on a file that nobody has open for writing; where leases are not to be had
     (network and Windows drives, other people's files) the time since the last change decides alone.

@@ -26,7 +26,7 @@ def unfinished_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
 
 
 def partitions_in_progress(instance: dg.DagsterInstance) -> frozenset[str]:
-    """Sermons that a queued or living run is at work on, or that a backfill will start."""
+    """Return sermons that a queued or living run is at work on, or that a backfill will start."""
     # Backfills first: one that becomes a run between the two looks is seen twice, and not missed.
     backfills = instance.get_backfills(filters=BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED]))
     to_start = [_still_to_start(instance, backfill) for backfill in backfills]

@@ -88,7 +88,7 @@ def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
 
 
 def _run_key(home: Path, entry: Registration) -> str:
-    """Names what a run is for, so that it is started once."""
+    """Name what a run is for, so that it is started once."""
     captions = [sha256_of(path)[:16] for path in caption_files(home, entry.sermon)]
     return ":".join([entry.sermon, str(entry.version), entry.sha256, *captions])
 
@@ -101,7 +101,7 @@ def _heal_partitions(instance: dg.DagsterInstance, known: dict[str, Registration
 
 
 def _is_due(instance: dg.DagsterInstance, platform: Platform, entry: Registration) -> bool:
-    """Whether no run, by whomever, has been at work on this version of the recording, and there is work to do."""
+    """Return whether no run, by whomever, has been at work on this version of the recording, and there is work to do."""
     of_sermon = stages_of(SERMON)
     first, last = (current_output(platform.home, entry.sermon, name) for name in (of_sermon[0], of_sermon[-1]))
     captions = caption_files(platform.home, entry.sermon)

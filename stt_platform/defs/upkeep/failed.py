@@ -43,7 +43,7 @@ class LeftFailed:
 
 
 def left_failed(instance: dg.DagsterInstance) -> list[LeftFailed]:
-    """Sermons first, then cycles and what else is made for each of several, then what is made once."""
+    """List what was left failed: sermons first, then cycles and what else is made for each of several, then what is made once."""
     found: list[LeftFailed] = []
     scopes = {each.scope.name: each.scope for each in stages().values() if each.scope.partitions is not None}
     for name in sorted(scopes, key=lambda name: (name != SERMON.name, name)):
@@ -116,7 +116,7 @@ def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 
 
 def _words(event: dg.DagsterEvent) -> str:
-    """What a stage says to its user, else the error that was at the bottom of it, else what Dagster says."""
+    """Return what a stage says to its user, else the error that was at the bottom of it, else what Dagster says."""
     told = getattr(event.event_specific_data, "user_failure_data", None)
     if told is not None and told.description:
         return told.description

@@ -66,15 +66,15 @@ class PlatformState:
     total_bytes: int
 
     def came_since(self, at_s: float) -> list[SermonState]:
-        """The sermons that came after a time."""
+        """Return the sermons that came after a time."""
         return [each for each in self.sermons if each.came_at_s >= at_s]
 
     def transcribed_since(self, at_s: float) -> list[SermonState]:
-        """The sermons that were transcribed after a time."""
+        """Return the sermons that were transcribed after a time."""
         return [each for each in self.sermons if (each.transcribed_at_s or 0) >= at_s]
 
     def not_started(self, for_s: float) -> list[SermonState]:
-        """The sermons that came so long ago or longer and that nobody works on, failed ones aside."""
+        """Return the sermons that came so long ago or longer and that nobody works on, failed ones aside."""
         aside = self.in_progress | {each.partition for each in self.failed if each.kind == "sermon"}
         waiting = [each for each in self.sermons if each.status == "waiting" and each.sermon not in aside]
         return [each for each in waiting if self.at_s - each.came_at_s >= for_s]

@@ -24,17 +24,17 @@ class Section:
 
 
 def summarise(state: PlatformState, settings: UpkeepSettings) -> list[Section]:
-    """What came, what waits for a person, what failed and what to do, how fresh it is, and the disk."""
+    """Return what came, what waits for a person, what failed and what to do, how fresh it is, and the disk."""
     return [_came(state), _waits(state), _failed(state), _freshness(state), _disk(state, settings)]
 
 
 def title(state: PlatformState) -> str:
-    """What the summary is called."""
+    """Return what the summary is called."""
     return f"Daily summary of {datetime.fromtimestamp(state.at_s):%A, %d %B %Y}"
 
 
 def markdown(state: PlatformState, sections: Sequence[Section]) -> str:
-    """The summary as Markdown."""
+    """Return the summary as Markdown."""
     parts = [f"# {title(state)}"]
     for section in sections:
         parts.append(f"## {section.title}")
@@ -43,7 +43,7 @@ def markdown(state: PlatformState, sections: Sequence[Section]) -> str:
 
 
 def html(state: PlatformState, sections: Sequence[Section]) -> str:
-    """The summary as a page of the reports."""
+    """Return the summary as a page of the reports."""
     parts = [f"<h1>{escaped(title(state))}</h1>"]
     for section in sections:
         items = "".join(f"<li>{escaped(line)}</li>" for line in section.lines)
@@ -52,7 +52,7 @@ def html(state: PlatformState, sections: Sequence[Section]) -> str:
 
 
 def in_a_sentence(sections: Sequence[Section]) -> str:
-    """What needs a person, in one line."""
+    """Return what needs a person, in one line."""
     wanted = [section.title.lower() for section in sections if section.attention]
     return f"look at: {', '.join(wanted)}" if wanted else "nothing needs a person"
 
@@ -106,7 +106,7 @@ def _freshness(state: PlatformState) -> Section:
 
 
 def stale(state: PlatformState) -> list[str]:
-    """What is older than it should be, each with what to do."""
+    """Return what is older than it should be, each with what to do."""
     lines = []
     if waiting := state.not_started(DAY_S):
         verb = "waits" if len(waiting) == 1 else "wait"
