@@ -15,7 +15,7 @@ from stt_platform.audio.reading import read_stretch
 from stt_platform.defs.adapters import report
 from stt_platform.defs.adapters.planning import options_of
 from stt_platform.defs.adapters.speech_chunks import labelled_chunks, silent_stretches
-from stt_platform.defs.sermons.freezing import freeze_sermons
+from stt_platform.defs.sermons.split import freeze_sermons
 from stt_platform.evaluation.general_sets import USABLE, Utterance, read_general_sets
 from stt_platform.files import link_atomically, sha256_of
 from stt_platform.orchestration.scopes import CYCLE

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.defs.sermons.assets.chunks import accepted_chunks
-from stt_platform.defs.sermons.freezing import freeze_sermons
-from stt_platform.defs.sermons.split import frozen_splits, pinned_splits
+from stt_platform.defs.sermons.split import freeze_sermons, frozen_splits, pinned_splits
 from stt_platform.evaluation.church_test import (
     ChurchTest,
     QuietStretch,

@@ -1,4 +1,7 @@
-"""Which sermons are in train, dev, test and final: the asset `sermon_split`."""
+"""The split of the sermons into train, dev, test and final: the asset `sermon_split`, and its freezing.
+
+No sermon moves between the training side and the test side after the first training.
+"""
 
 import csv
 import json
@@ -10,6 +13,7 @@ from typing import Any
 
 from stt_platform.defs.shown import table
 from stt_platform.evaluation.splits import SPLITS, SermonToSplit, split_sermons
+from stt_platform.files import write_atomically
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
@@ -22,16 +26,43 @@ select sermon, speaker from registrations
 where sermon not in (select sermon from stage_results where status = 'rejected') order by sermon
 """
 _SPLITS = "select sermon, split from splits order by sermon"
+_TEST_SIDE = ("test", "final")
 
 
 def frozen_splits(home: Path) -> dict[str, str]:
-    """Splits that may not change any more; the first training writes the file."""
-    path = home / "splits" / "frozen.json"
+    """Return the splits that may not change any more; the first training writes the file."""
+    path = _frozen(home)
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
+def freeze_sermons(home: Path, today: Mapping[str, str]) -> None:
+    """Record the split of every sermon that has one.
+
+    Args:
+        today: the split of each sermon, as the table `splits` has it.
+
+    Raises:
+        PlatformError: a sermon was moved by hand between the training side and the test side; names it.
+    """
+    frozen = frozen_splits(home)
+    for sermon, before in sorted(frozen.items()):
+        now = today.get(sermon, before)
+        if (before in _TEST_SIDE) != (now in _TEST_SIDE):
+            raise PlatformError(
+                f"{sermon} was in {before} when a model was trained or measured, and is in {now} now: take its pin out of "
+                f"{home / 'splits' / 'pinned.csv'} and make sermon_split anew"
+            )
+    merged = {**frozen, **today}
+    if merged != frozen:
+        write_atomically(_frozen(home), json.dumps(merged, indent=0, sort_keys=True).encode())
+
+
+def _frozen(home: Path) -> Path:
+    return home / "splits" / "frozen.json"
+
+
 def pinned_splits(home: Path) -> dict[str, str]:
-    """Splits set by hand in `STT_HOME/splits/pinned.csv` (columns sermon, split)."""
+    """Return the splits set by hand in `STT_HOME/splits/pinned.csv` (columns sermon, split)."""
     path = home / "splits" / "pinned.csv"
     if not path.exists():
         return {}
@@ -90,11 +121,10 @@ def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
     metadata=_metadata,
 )
 def sermon_split(work: Work) -> StageResult:
-    """Which sermons teach (train, dev) and which examine (test, final), by speaker.
+    """Split the sermons into train, dev (validation), test and final, by speaker.
 
-    A model is judged on sermons it has never heard, so a sermon is never on two sides. The choice repeats exactly,
-    can be pinned by hand in `STT_HOME/splits/pinned.csv`, and is frozen before the first training. Rejected sermons
-    are in no split.
+    A model is measured on speakers and sermons that it was not trained on. The split repeats exactly, can be pinned by
+    hand in `STT_HOME/splits/pinned.csv`, and is frozen before the first training. Rejected sermons are in no split.
     """
     sermons, chosen = work.read, work.settings.split
     try:
