@@ -31,7 +31,8 @@ from stt_platform.orchestration.dagster_private import (
 
 _ASK_AGAIN_S = 0.1
 _STEP_DIED = ChildProcessCrashException.__name__
-_PRELOAD = ["stt_platform.step_process"]
+# The second one freezes what the first one loaded.
+_PRELOAD = ["stt_platform.definitions", "stt_platform.step_process"]
 
 
 class _PatientExecution(ActiveExecution):

@@ -1,4 +1,4 @@
-"""Imported only by the server process that steps are forked from: what every step's process begins with.
+"""Imported, after the definitions, by the server process that steps are forked from: what every step begins with.
 
 The kernel kills the server when the run worker dies, and a step when the server dies. Without it both live on: a step
 holds the pipe by which the server would learn of the death.
@@ -19,7 +19,6 @@ import PIL.Image  # noqa: F401
 import scipy.signal  # noqa: F401
 import upath.implementations.local  # noqa: F401
 
-import stt_platform.definitions  # noqa: F401
 from stt_platform.orchestration.dagster_private import load_sqlite_storage
 
 load_sqlite_storage()
