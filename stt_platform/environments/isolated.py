@@ -53,21 +53,14 @@ class IsolatedEnvironment:
         with built(self._recipe(), self.built_in / self.name, progress) as folder:
             return folder
 
-    def call(
-        self,
-        function: str,
-        request: dict[str, Any],
-        *,
-        progress: Progress | None = None,
-        timeout_s: float | None = None,
-    ) -> dict[str, Any]:
+    def call(self, function: str, request: dict[str, Any], *, progress: Progress | None = None, **options: Any) -> Any:
         """Run one function of the worker in a process of its own, building the environment first where needed.
 
         Several calls go faster through one `session()`. Arguments, result and errors as `Session.call`; `progress`
         is also called with the lines (texts) of the building.
         """
         with self.session(progress) as session:
-            return session.call(function, request, progress=progress, timeout_s=timeout_s)
+            return session.call(function, request, progress=progress, **options)
 
     @contextmanager
     def session(self, progress: Callable[[str], None] | None = None) -> Iterator[Session]:
