@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from stt_platform_tests.e2e.serving import serving
+
+# Playwright's own five seconds are over on a machine that works on other tests meanwhile.
+expect.set_options(timeout=60_000)
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -61,7 +64,7 @@ def page(browser: Browser) -> Iterator[Page]:
     Tests name the fixture of the server before this one: the page has to close first, or what it asks for last is refused.
     """
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))

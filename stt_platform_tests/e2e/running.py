@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ARTEFACTS = Path(__file__).resolve().parents[2] / "test-artifacts"
-PATIENCE_S = 240
+PATIENCE_S = 600
 # Any file that holds one of them has a secret that it must not have.
 PLANTED = {"HF_TOKEN": "hf_planted9D2c71", "STT_LABEL_STUDIO_TOKEN": "planted5eA2b64f"}
 

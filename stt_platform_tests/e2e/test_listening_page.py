@@ -294,7 +294,7 @@ def test_a_word_of_low_probability_is_marked(sermon):
 def test_a_sermon_without_a_transcript_says_why(page, address, key, heading, text):
     page.goto(f"{address}/sermon/{key}")
     # The first sermon that waits makes the server load all stages, which are many seconds on a busy machine.
-    expect(page.get_by_role("heading", name=heading)).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("heading", name=heading)).to_be_visible()
     expect(page.locator("#verdict")).to_contain_text(text)
 
 

@@ -49,7 +49,7 @@ def test_a_file_in_the_inbox_ends_as_a_transcript(transcribed: Running) -> None:
 
 def test_the_asset_page_shows_the_picture(transcribed: Running, page: Page) -> None:
     page.goto(f"{transcribed.dagster}/assets/speech_chunks?view=partitions&partition={SERMON}")
-    expect(page.get_by_text("speech percent").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("speech percent").first).to_be_visible()
     page.get_by_text("Show Markdown").first.click()
     picture = page.locator("img[src^='data:image/png;base64,']").first
     expect(picture).to_be_visible()
@@ -61,7 +61,7 @@ def test_the_asset_page_shows_the_picture(transcribed: Running, page: Page) -> N
 def test_the_asset_graph_names_every_stage(transcribed: Running, page: Page) -> None:
     page.goto(f"{transcribed.dagster}/locations/stt_platform/asset-groups/sermons/lineage")
     for asset in ("recording", "standard_audio", "speech_chunks", "training_chunks", "transcript", "sermon_split"):
-        expect(page.get_by_text(asset, exact=True).first).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(asset, exact=True).first).to_be_visible()
     ARTEFACTS.mkdir(exist_ok=True)
     page.screenshot(path=ARTEFACTS / "graph.png")
 

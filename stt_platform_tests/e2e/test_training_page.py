@@ -83,14 +83,14 @@ def test_the_curve_is_drawn_and_grows_with_the_file(home: Path, address: str, pa
     expect(chart.locator("circle.held-out")).to_have_count(2)
 
     write(home, "whisper_adapter-1", 30)
-    expect(card.locator(".reached")).to_have_text("step 30 of 40", timeout=4_000)
+    expect(card.locator(".reached")).to_have_text("step 30 of 40")
     after = points(chart)
     assert len(after) == 30
     assert after[-1][0] > before[-1][0] + 50
     expect(chart.locator("circle.held-out")).to_have_count(3)
 
     write(home, "whisper_adapter-1", 40, status="done")
-    expect(card.locator(".state")).to_contain_text("Done", timeout=4_000)
+    expect(card.locator(".state")).to_contain_text("Done")
     expect(chart.locator(".ahead")).to_have_count(0)
     expect(page.locator("#summary")).to_contain_text("Nothing is being trained now")
 
