@@ -30,8 +30,6 @@ from stt_platform.store.metadata import MetadataStore
 from stt_platform_tests.e2e.running import free_port, wait_until
 from stt_platform_tests.review_home import DURATION_S, HEARD, chunk_id, make_review_home, sound_path
 
-pytestmark = pytest.mark.timeout(1800)
-
 # Its database is made on the first start: 36 s on a busy machine with 2 cores.
 PATIENCE_S = 600
 

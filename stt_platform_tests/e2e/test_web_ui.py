@@ -12,8 +12,6 @@ from stt_platform.store.intake import registrations
 from stt_platform.store.stages import current_output
 from stt_platform_tests.e2e.running import ARTEFACTS, PLANTED, Running, running_platform, wait_until
 
-pytestmark = pytest.mark.timeout(1800)
-
 SECONDS = 1000
 LOADED_MS = 120 * SECONDS
 FINISHED_MS = 900 * SECONDS

@@ -310,7 +310,6 @@ def test_without_anything_to_deliver_it_says_what_is_missing(stt_home: Path) -> 
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(1800)
 def test_the_script_passes_in_a_fresh_environment(made: Path, bundle: Path, tmp_path: Path) -> None:
     """Only transformers and peft are installed, and what they bring (torch comes with peft)."""
     versions = read_manifest(bundle)["made_with"]

@@ -50,7 +50,6 @@ def test_fragments_are_damaged(stt_home: Path, recordings: list[Path], quiet: di
     assert wrong([chaos.damage_fragment(church, chance) for _ in range(10)]) == []
 
 
-@pytest.mark.timeout(900)
 def test_a_step_is_killed_in_a_run_and_the_instance_is_damaged_and_restored(
     stt_home: Path, recordings: list[Path], quiet: dict[str, str]
 ) -> None:

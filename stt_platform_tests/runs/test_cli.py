@@ -5,7 +5,6 @@ import os
 import shutil
 from pathlib import Path
 
-import pytest
 import soundfile as sf
 
 from stt_platform.instance import open_instance
@@ -100,7 +99,6 @@ esac
     assert "→ install the NVIDIA driver anew" in asked.stdout
 
 
-@pytest.mark.timeout(900)
 def test_a_demo_of_one_sermon_with_scripture_and_again(stt_home: Path) -> None:
     first = stt("demo", "--sermons", "1", home=stt_home)
     assert "ended well" in first.stdout

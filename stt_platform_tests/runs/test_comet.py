@@ -10,7 +10,7 @@ from stt_platform.environments import IsolatedEnvironment, IsolatedError, Sessio
 from stt_platform.evaluation.comet import CometModel, CometRow, CometScores, comet_scores
 
 # The first of them may have to fetch and build the environment.
-pytestmark = [pytest.mark.prove, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.prove
 
 HELPER = '''
 import os

@@ -133,7 +133,7 @@ def all_gone(pids: list[int]) -> bool:
         except psutil.NoSuchProcess:
             return False
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while any(lives(pid) for pid in pids):
         if time.monotonic() > deadline:
             return False

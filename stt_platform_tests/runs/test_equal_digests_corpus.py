@@ -26,7 +26,6 @@ from stt_platform_tests.staging import make
 from stt_platform_tests.translation_home import add_general_set, add_models, verses
 
 # Both homes are made before the first test.
-pytestmark = pytest.mark.timeout(900)
 
 STAGES = (
     "scripture_texts",

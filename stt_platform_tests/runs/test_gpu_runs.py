@@ -17,7 +17,7 @@ from stt_platform_tests.runs.gpu_steps import STEPS
 RUNS = 3
 
 
-@pytest.mark.parametrize("trials", [1, pytest.param(6, marks=[pytest.mark.prove, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize("trials", [1, pytest.param(6, marks=pytest.mark.prove)])
 def test_three_runs_of_six_steps_and_one_killed_holder(
     trials: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +64,7 @@ def _three_runs(stt_home: Path) -> None:
 
 def _kill_one_holder(held: Path) -> str:
     """Kill the process of a step while it holds the device; returns the name of its log."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         for begun in held.glob("*.begun"):
             if not begun.with_suffix(".json").exists():

@@ -22,7 +22,6 @@ from stt_platform_tests.runs.conftest import run_stages
 from stt_platform_tests.staging import make
 
 # Two homes are made again, with a training each, on a machine that may be busy.
-pytestmark = pytest.mark.timeout(1800)
 
 SERMONS = ("2024-05-05--the-lamp", "2024-05-12--the-vine", "2024-05-19--the-door", "2024-05-26--the-well")
 SPLITS = dict(zip(SERMONS, ("train", "dev", "train", "test"), strict=True))

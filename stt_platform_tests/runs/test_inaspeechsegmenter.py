@@ -13,7 +13,6 @@ from stt_platform.demo.music import organ_interlude
 from stt_platform.environments import IsolatedEnvironment, IsolatedError, Session, environment
 
 # The first of them may have to fetch and build the environment.
-pytestmark = pytest.mark.timeout(900)
 
 RATE_HZ = 16_000
 

@@ -177,7 +177,6 @@ def decisions(home: Path) -> list[str]:
     return [row["decision"] for row in MetadataStore(home).query("select * from decisions order by cycle").to_pylist()]
 
 
-@pytest.mark.timeout(900)
 def test_from_corrections_it_hears_sermons_better_that_it_has_not_heard_and_is_promoted(
     made: tuple[Loop, dg.ExecuteInProcessResult],
 ) -> None:
@@ -246,7 +245,6 @@ def test_the_adapter_says_where_it_comes_from_and_what_it_looked_like(
     assert row == {"kind": "whisper", "base_model": "whisper-tiny.en", "status": "trained"}
 
 
-@pytest.mark.timeout(900)
 def test_a_cycle_of_spoilt_corrections_is_rejected_and_the_champion_stays(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,7 +122,6 @@ def test_it_is_found_by_the_evaluation_and_was_up_to_date(
     assert metadata(materialise(STAGE, part="A"), STAGE)["was already up to date"].value is True
 
 
-@pytest.mark.timeout(600)
 def test_cancelled_in_the_ui_it_ends_as_cancelled_and_goes_on_to_the_same_adapter(
     home: Path, unbroken: tuple[Path, dg.ExecuteInProcessResult]
 ) -> None:
@@ -164,7 +163,7 @@ def test_cancelled_in_the_ui_it_ends_as_cancelled_and_goes_on_to_the_same_adapte
     assert not list((home / "checkpoints").rglob("*.safetensors"))
 
 
-def wait_for(what: str, look: Callable[[], object], patience_s: float = 240) -> None:
+def wait_for(what: str, look: Callable[[], object], patience_s: float = 600) -> None:
     deadline = time.monotonic() + patience_s
     while not look():
         assert time.monotonic() < deadline, f"{what}: not within {patience_s} s"
