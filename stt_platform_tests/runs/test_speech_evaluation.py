@@ -19,7 +19,6 @@ from stt_platform.definitions import defs
 from stt_platform.defs.evaluation.church_test import church_test_file, frozen_church_test
 from stt_platform.defs.evaluation.hearing import Stretch, hear
 from stt_platform.defs.recognisers import base_system
-from stt_platform.defs.sermons.split import frozen_splits
 from stt_platform.instance import open_instance
 from stt_platform.orchestration.scopes import cycle_partitions, with_cycle
 from stt_platform.orchestration.stage import stages
@@ -28,6 +27,7 @@ from stt_platform.settings import PlatformError, load_settings
 from stt_platform.store.intake import registrations
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.reports import report_cards, report_page
+from stt_platform.store.splits import frozen_splits
 from stt_platform_tests.speech_home import SPOKEN, TEACHES, WHOLE, make_adapter, make_speech_home
 from stt_platform_tests.staging import due, make
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.defs.sermons.assets.chunks import accepted_chunks
-from stt_platform.defs.sermons.split import freeze_sermons, frozen_splits, pinned_splits
 from stt_platform.evaluation.church_test import (
     ChurchTest,
     QuietStretch,
@@ -20,6 +19,7 @@ from stt_platform.store.adapters import Adapter
 from stt_platform.store.choices import training_view
 from stt_platform.store.intake import registrations
 from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.splits import freeze_sermons, frozen_splits, pinned_splits
 
 QUIET_LABELS = ("music", "noise", "silence")
 _MOST_QUIET = 30
