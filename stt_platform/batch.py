@@ -20,7 +20,7 @@ from stt_platform.orchestration.dagster_private import (
     make_new_backfill_id,
 )
 from stt_platform.orchestration.planning import plan_sermon
-from stt_platform.orchestration.scopes import sermon_partitions
+from stt_platform.orchestration.scopes import SERMON, sermon_partitions
 from stt_platform.orchestration.work import progress_file
 from stt_platform.settings import PlatformError, Settings, load_settings
 
@@ -145,7 +145,7 @@ def request_backfill(instance: dg.DagsterInstance, plans: dict[str, list[str]], 
         for stage in stages:
             sermons_of[dg.AssetKey(stage)].append(sermon)
     backfill_id = make_new_backfill_id()
-    instance.add_dynamic_partitions(sermon_partitions.name, sorted(plans))
+    instance.add_dynamic_partitions(SERMON.name, sorted(plans))
     instance.add_backfill(
         PartitionBackfill.from_asset_graph_subset(
             backfill_id=backfill_id,

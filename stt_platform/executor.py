@@ -14,6 +14,7 @@ exclusive (the pool alone was measured to let two through).
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -80,16 +81,20 @@ def _tells_of_a_dead_step(event: dg.DagsterEvent) -> bool:
     return isinstance(data, EngineEventData) and data.error is not None and data.error.cls_name == _STEP_DIED
 
 
+# Its attributes are typed for no configuration.
+_multiprocess: Any = dg.multiprocess_executor
+
+
 @dg.executor(
     name="gpu_serialized_executor",
-    config_schema=dg.multiprocess_executor.config_schema,
+    config_schema=_multiprocess.config_schema,
     requirements=dg.multiple_process_executor_requirements(),
 )
 def _gpu_serialized_executor(context: dg.InitExecutorContext) -> dg.Executor:
     """Steps in processes of their own; those of the pool `gpu` one at a time on the whole machine."""
     # The executor offers no place to put it; the process is the run's own.
-    multiprocess.ActiveExecution = _PatientExecution
-    return _WatchedExecutor(dg.multiprocess_executor.executor_creation_fn(context))
+    setattr(multiprocess, "ActiveExecution", _PatientExecution)  # noqa: B010 - not exported, says the type checker
+    return _WatchedExecutor(_multiprocess.executor_creation_fn(context))
 
 
 gpu_serialized_executor = _gpu_serialized_executor.configured(

@@ -148,7 +148,7 @@ def cut_chunks(
     for stretch in _stretches(regions, sorted(set(borders)), max_pause, total_samples):
         cuts = _cuts_in_pauses(stretch, padding, min_silence_ms)
         path = _cheapest_path(cuts, min_samples, max_samples, target_samples, too_short_cost=np.inf)
-        if path is None:
+        if not path:
             cuts = _with_cuts_in_speech(cuts, stretch, probabilities, energies_db)
             path = _cheapest_path(cuts, min_samples, max_samples, target_samples, _TOO_SHORT_COST)
         for i, j in pairwise(path):
@@ -327,8 +327,8 @@ def _with_cuts_in_speech(cuts: _Cuts, stretch: _Stretch, probabilities: np.ndarr
 
 def _cheapest_path(
     cuts: _Cuts, min_samples: int, max_samples: int, target_samples: int, too_short_cost: float
-) -> list[int] | None:
-    """Indices of the cuts that make the cheapest chunks, or None if no chunks of these lengths exist.
+) -> list[int]:
+    """Return the indices of the cuts that make the cheapest chunks; none if no chunks of these lengths exist.
 
     Dynamic programming over the cuts in order; each looks back over those within one chunk's length.
     """
@@ -353,7 +353,7 @@ def _cheapest_path(
         # A stretch that is shorter than a chunk as a whole stays in one piece.
         if cuts.ends[-1] - cuts.starts[0] < min_samples:
             return [0, count - 1]
-        return None
+        return []
     path = [count - 1]
     while path[-1] != 0:
         path.append(int(previous[path[-1]]))

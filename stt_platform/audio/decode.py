@@ -7,7 +7,7 @@ one block at a time: hours of sound take the memory of seconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -169,14 +169,14 @@ class BlockStream(Iterator[np.ndarray]):
         self._blocks.close()
         self._container.close()
 
-    def _decode(self) -> Iterator[np.ndarray]:
+    def _decode(self) -> Generator[np.ndarray, None, None]:
         import av
 
         try:
             yield from self._resampled()
         except UnreadableMedia:
             raise
-        except (av.error.FFmpegError, ValueError) as error:
+        except (av.FFmpegError, ValueError) as error:
             # A damaged header can promise a format that the resampler refuses.
             raise UnreadableMedia(self._path, "is damaged: its sound cannot be decoded") from error
 
@@ -185,10 +185,10 @@ class BlockStream(Iterator[np.ndarray]):
 
         resampler, source = None, None
         for frame in self._frames():
-            if resampler is None:
-                self._begin_with(frame)
-            if source != (frame.format.name, frame.layout.name, frame.sample_rate):
-                if resampler:
+            if resampler is None or source != (frame.format.name, frame.layout.name, frame.sample_rate):
+                if resampler is None:
+                    self._begin_with(frame)
+                else:
                     yield from self._arrays(resampler.resample(None))
                 source = (frame.format.name, frame.layout.name, frame.sample_rate)
                 # Packed, because PyAV finds nine planes in a planar frame of eight channels.
@@ -227,14 +227,14 @@ class BlockStream(Iterator[np.ndarray]):
         while True:
             try:
                 packet = next(packets, None)
-            except av.error.FFmpegError:
+            except av.FFmpegError:
                 self.decode_errors += 1
                 packet = None
             try:
                 frames = packet.decode() if packet else self._stream.codec_context.decode(None)
-            except av.error.EOFError:
+            except av.EOFError:
                 frames = []
-            except av.error.FFmpegError:
+            except av.FFmpegError:
                 self.decode_errors += 1
                 frames = []
             yield from frames

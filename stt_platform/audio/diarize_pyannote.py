@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.turns import Turn, name_by_speech_time
@@ -84,7 +85,7 @@ def diarize_pyannote(
     )
     if progress:
         progress(total_samples / SAMPLE_RATE_HZ)
-    annotation = getattr(output, "speaker_diarization", output)
+    annotation: Any = getattr(output, "speaker_diarization", output)
     turns = [
         Turn(max(0, round(segment.start * rate_hz)), min(total_samples, round(segment.end * rate_hz)), str(speaker))
         for segment, _, speaker in annotation.itertracks(yield_label=True)

@@ -104,13 +104,14 @@ def enhance(
         kept.seek(0)
         written = _write(kept, wav_out, gain_db)
 
-    limited = gain_db < wanted_db and written.integrated_lufs is not None
+    loudness_lufs = written.integrated_lufs
+    is_limited = gain_db < wanted_db and loudness_lufs is not None
     return Enhancement(
         loudness_before_lufs=before.integrated_lufs,
         gain_db=gain_db,
-        loudness_lufs=written.integrated_lufs,
+        loudness_lufs=loudness_lufs,
         true_peak_dbtp=written.true_peak_dbtp,
-        loudness_shortfall_db=max(0.0, target_lufs - written.integrated_lufs) if limited else 0.0,
+        loudness_shortfall_db=max(0.0, target_lufs - loudness_lufs) if is_limited else 0.0,
     )
 
 

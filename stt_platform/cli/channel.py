@@ -198,7 +198,7 @@ def _fetch(chosen: Sequence[Choice], folder: Path, language: str, politeness: Po
 
 def _take_in(store: MetadataStore, instance, choice: Choice, result: Downloaded) -> None:
     """Make a sermon of a download: a partition of its own, with its captions."""
-    from stt_platform.orchestration.scopes import sermon_partitions
+    from stt_platform.orchestration.scopes import SERMON
     from stt_platform.store.captions import attach_captions
     from stt_platform.store.intake import ingest
 
@@ -219,7 +219,7 @@ def _take_in(store: MetadataStore, instance, choice: Choice, result: Downloaded)
         if entry.sermon is None:
             console.print(f"{title}: {entry.message}", style="red", markup=False)
             continue
-        instance.add_dynamic_partitions(sermon_partitions.name, [entry.sermon])
+        instance.add_dynamic_partitions(SERMON.name, [entry.sermon])
         captions = "no captions"
         if result.captions_path:
             name = f"{details.captions_kind}-{details.captions_language}"

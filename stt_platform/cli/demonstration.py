@@ -18,7 +18,7 @@ from stt_platform.demo.general_talk import make_talk
 from stt_platform.evaluation.wer import normalise_english, word_errors
 from stt_platform.files import write_atomically
 from stt_platform.instance import open_instance
-from stt_platform.orchestration.scopes import sermon_partitions
+from stt_platform.orchestration.scopes import SERMON
 from stt_platform.orchestration.stage import stages_after_sermons
 from stt_platform.settings import load_settings
 from stt_platform.store.funnel import read_funnel
@@ -50,7 +50,7 @@ def run_demo(home: Path, console: Console, *, sermons: int = 24, translator: boo
         )
     with open_instance(home) as instance:
         taken = list(ingest(store, [recordings]))
-        instance.add_dynamic_partitions(sermon_partitions.name, sorted({e.sermon for e in taken if e.sermon}))
+        instance.add_dynamic_partitions(SERMON.name, sorted({e.sermon for e in taken if e.sermon}))
     examining = _pin_what_examines(home, made, {Path(entry.path): entry.sermon for entry in taken if entry.sermon})
     new = sum(entry.outcome == "new" for entry in taken)
     console.print(f"{len(made)} recordings, {new} of them new.")

@@ -20,12 +20,12 @@ console = Console(highlight=False, soft_wrap=True)
 class _Cli(click.Group):
     """A group that shows what users can mend as one line, not as a traceback."""
 
-    def invoke(self, context: click.Context):
+    def invoke(self, ctx: click.Context) -> object:
         from stt_platform.models.registry import ModelMissing
         from stt_platform.store.metadata import DamagedFragmentError
 
         try:
-            return super().invoke(context)
+            return super().invoke(ctx)
         except (SettingsError, ModelMissing, DamagedFragmentError, PlatformError) as error:
             raise click.ClickException(str(error)) from error
 
@@ -58,7 +58,7 @@ def ingest(paths: tuple[Path, ...], title: str | None, speaker: str | None, date
     A text of the same name beside one becomes its reference; a .vtt or .srt file its captions.
     """
     from stt_platform.instance import open_instance
-    from stt_platform.orchestration.scopes import sermon_partitions
+    from stt_platform.orchestration.scopes import SERMON
     from stt_platform.store.intake import ingest as take_in
 
     store = MetadataStore(home())
@@ -69,7 +69,7 @@ def ingest(paths: tuple[Path, ...], title: str | None, speaker: str | None, date
             refused += entry.outcome == "refused"
             console.print(f"{entry.path}: {entry.message}", style=colours.get(entry.outcome), markup=False)
             if entry.sermon:
-                instance.add_dynamic_partitions(sermon_partitions.name, [entry.sermon])
+                instance.add_dynamic_partitions(SERMON.name, [entry.sermon])
     store.refresh_catalog()
     console.print("Next: `stt run` (or nothing at all, while `make ui` is running).")
     sys.exit(1 if refused else 0)

@@ -10,7 +10,7 @@ from rich.console import Console
 from stt_platform.cli.running import materialize
 from stt_platform.instance import open_instance
 from stt_platform.orchestration.dagster_private import PARTITION_NAME_TAG
-from stt_platform.orchestration.scopes import sermon_partitions
+from stt_platform.orchestration.scopes import SERMON
 from stt_platform.orchestration.stage import stages_after_sermons
 from stt_platform.store.intake import registration, remove_sermon
 from stt_platform.store.metadata import MetadataStore
@@ -23,7 +23,7 @@ def remove_sermons(home: Path, keys: tuple[str, ...], console: Console) -> None:
     """
     store = MetadataStore(home)
     with open_instance(home) as instance:
-        partitions = set(instance.get_dynamic_partitions(sermon_partitions.name))
+        partitions = set(instance.get_dynamic_partitions(SERMON.name))
         runs_of = {key: instance.get_runs(dg.RunsFilter(tags={PARTITION_NAME_TAG: key})) for key in keys}
         for key in keys:
             if key not in partitions and registration(home, key) is None:
@@ -31,7 +31,7 @@ def remove_sermons(home: Path, keys: tuple[str, ...], console: Console) -> None:
             if any(not run.is_finished for run in runs_of[key]):
                 raise KeyError(f"{key} is being worked on; stop its run in the UI first, or wait")
         for key in keys:
-            instance.delete_dynamic_partition(sermon_partitions.name, key)
+            instance.delete_dynamic_partition(SERMON.name, key)
             for run in runs_of[key]:
                 _forget_run(instance, run.run_id)
             with suppress(KeyError):

@@ -77,7 +77,7 @@ class BundlePart:
     loaded_by: str = "transformers and peft"
 
 
-def hub_base(name: str, repo: str | None, revision: str | None) -> HubBase:
+def hub_base(name: str, repo: str, revision: str | None) -> HubBase:
     """Return where another machine gets a base model.
 
     Args:
@@ -85,7 +85,7 @@ def hub_base(name: str, repo: str | None, revision: str | None) -> HubBase:
         repo, revision: of the registry, where they are what `transformers` reads.
     """
     recogniser = _hub_recognisers().get(name)
-    return HubBase(name, recogniser) if recogniser else HubBase(name, repo, revision)
+    return HubBase(name, recogniser) if recogniser else HubBase(name, repo or None, revision)
 
 
 @cache

@@ -78,7 +78,9 @@ class Session:
             start_new_session=True,
         )
         self._open = True
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+        assert self._process.stdin and self._process.stdout and self._process.stderr
+        self._requests, self._replies, self._chatter = self._process.stdin, self._process.stdout, self._process.stderr
+        for pipe in (self._requests, self._replies, self._chatter):
             os.set_blocking(pipe.fileno(), False)
 
     def __enter__(self) -> Self:
@@ -91,7 +93,7 @@ class Session:
         """Kill the worker and all that it started."""
         if self._open:
             self._open = False
-            for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            for pipe in (self._requests, self._replies, self._chatter):
                 pipe.close()
             self._process.wait()
 
@@ -123,7 +125,7 @@ class Session:
         return reply["result"]
 
     def _converse(self, message: bytes, progress: Progress, timeout_s: float | None) -> dict[str, Any]:
-        requests, replies, chatter = self._process.stdin, self._process.stdout, self._process.stderr
+        requests, replies, chatter = self._requests, self._replies, self._chatter
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         unsent, received = memoryview(message), bytearray()
         with selectors.DefaultSelector() as selector:
@@ -174,7 +176,7 @@ class Session:
 
     def _listen(self) -> bool:
         """Read what the worker wrote to stderr and keep the end of it; whether there may be more."""
-        piece = os.read(self._process.stderr.fileno(), _PIECE_BYTES)
+        piece = os.read(self._chatter.fileno(), _PIECE_BYTES)
         self._told += piece
         del self._told[:-_TOLD_BYTES]
         return bool(piece)

@@ -10,7 +10,7 @@ from stt_platform.glossary.terms import Glossary
 
 TAG_SOURCE, TAG_TARGET, TAG_DONE = "__source__", "__target__", "__done__"
 
-_POSSESSIVE = re.compile(r"(?:['’ʼ][sS]\b)?")
+_POSSESSIVE = re.compile(r"['’ʼ][sS]\b")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ def inline(text: str, hints: Sequence[Hint]) -> str:
     (P19-1294), with words as tags instead of source factors, which a model without factors can read.
     """
     for hint in sorted(hints, key=lambda hint: -hint.start):
-        end = _POSSESSIVE.match(text, hint.end).end()
+        possessive = _POSSESSIVE.match(text, hint.end)
+        end = possessive.end() if possessive else hint.end
         tagged = f"{TAG_SOURCE} {text[hint.start : end]} {TAG_TARGET} {hint.es} {TAG_DONE}"
         text = text[: hint.start] + tagged + text[end:]
     return text

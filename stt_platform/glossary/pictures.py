@@ -98,10 +98,11 @@ def _draw_worst(canvas: Canvas, top: float, worst: Sequence[Attestation]) -> Non
         name = f"{row.en} ({row.sense})" if row.sense else row.en
         canvas.text(left - 8, y, f"{name} → {row.es}", size=8.5, ha="right", width_px=left - 8 - _MARGIN)
         canvas.box(left, y - 7, width, 14, facecolor="#f7f7f7", edgecolor="#dddddd", linewidth=0.6)
-        canvas.box(left, y - 7, width * row.any_rate, 14, **_STATUSES[row.status][0])
+        rate = row.any_hits / row.n
+        canvas.box(left, y - 7, width * rate, 14, **_STATUSES[row.status][0])
         if row.chance is not None:
             canvas.box(left + width * row.chance - 1, y - 9, 2, 18, facecolor=_CHANCE)
-        hits = f"{100 * row.any_rate:.0f} % of {row.n:,}"
+        hits = f"{100 * rate:.0f} % of {row.n:,}"
         others = "" if row.chance is None else f", elsewhere {_share(row.chance)}"
         canvas.text(left + width + 8, y, hits + others, size=8)
 

@@ -155,15 +155,15 @@ def read_glossary(path: Path) -> Glossary:
     Raises:
         BadGlossary: naming file, line, value and remedy.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        try:
             _check_columns(path, reader.fieldnames or ())
             rows = [(reader.line_num, row) for row in reader]
-    except UnicodeDecodeError as error:
-        raise BadGlossary(f"{path} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from None
-    except csv.Error as error:
-        raise BadGlossary(f"{path}: line {reader.line_num} is not CSV: {error}") from None
+        except UnicodeDecodeError as error:
+            raise BadGlossary(f"{path} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from None
+        except csv.Error as error:
+            raise BadGlossary(f"{path}: line {reader.line_num} is not CSV: {error}") from None
     if not rows:
         raise BadGlossary(f"{path} has no term below its first line: restore it, or add one")
     return _joined(path, [(line, _sense(f"{path}: line {line}", row)) for line, row in rows])
@@ -179,9 +179,14 @@ def _check_columns(path: Path, found: Sequence[str]) -> None:
 
 
 def _sense(where: str, row: Mapping[str, str | None]) -> Sense:
-    if None in row or None in row.values():
+    # Of a row that is too long the reader gives a list besides, and None for what a short one lacks.
+    cells = {
+        name: unicodedata.normalize("NFC", " ".join(value.split()))
+        for name, value in row.items()
+        if isinstance(value, str)
+    }
+    if len(cells) < len(row):
         raise BadGlossary(f"{where}: {len(COLUMNS)} cells were expected: quote a cell that holds a comma")
-    cells = {name: unicodedata.normalize("NFC", " ".join(value.split())) for name, value in row.items()}
     for name in ("term_id", "en", "es", "pos", "domain"):
         if not cells[name]:
             raise BadGlossary(f"{where}: {name} is empty: fill it in")

@@ -304,7 +304,7 @@ def _width(request: Request) -> int:
 
 
 def _error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
+    assert isinstance(error, HTTPException)
     detail = error.detail
     if detail == HTTPStatus(error.status_code).phrase:
         detail = "There is no page at this address." if error.status_code == 404 else detail

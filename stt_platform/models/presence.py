@@ -57,7 +57,7 @@ def _state(folder: Path) -> str:
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:12]
 
 
-def _in_the_cache(repo: str | None, revision: str | None) -> bool:
+def _in_the_cache(repo: str, revision: str | None) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     for name in _FIRST_FILES:

@@ -26,10 +26,10 @@ class Model:
     name: str
     kind: str
     licence: str
-    package: str | None = None
-    distribution: str | None = None
+    package: str = ""
+    distribution: str = ""
     folder: str = "."
-    repo: str | None = None
+    repo: str = ""
     revision: str | None = None
     prompt: Literal["translategemma", "examples"] = "translategemma"
 
@@ -44,7 +44,7 @@ class Model:
         if self.revision:
             return self.revision
         try:
-            return version(self.distribution or "")
+            return version(self.distribution)
         except PackageNotFoundError:
             raise ModelMissing(self._package_remedy()) from None
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from stt_platform.models.conversion import converted_once
 from stt_platform.models.registry import Model, ModelMissing, hub_token, model
@@ -112,7 +113,7 @@ def _convert(entry: Model, folder: Path) -> None:
             "again with `make setup`"
         ) from error
     tokenizer = GemmaTokenizer.from_pretrained(str(folder), gguf_file=whole.name)
-    network = AutoModelForCausalLM.from_pretrained(str(folder), gguf_file=whole.name, dtype=torch.float32)
+    network: Any = AutoModelForCausalLM.from_pretrained(str(folder), gguf_file=whole.name, dtype=torch.float32)
     whole.unlink()
     # These say that the model is quantised, which it no longer is, and keep it from being saved.
     network.hf_quantizer = None

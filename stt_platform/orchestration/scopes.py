@@ -21,7 +21,7 @@ class Scope:
     """What a stage is made for.
 
     Attributes:
-        name: of one of several, as the command line has it; "corpus" for what is made once.
+        name: of one of several, as the command line has it, and of its dynamic partitions; "corpus" for what is made once.
         partitions: None for what is made once.
     """
 
@@ -56,7 +56,7 @@ CORPUS_SCOPE = Scope("corpus")
 
 def known_cycles(instance: dg.DagsterInstance) -> list[int]:
     """Return the numbers of all cycles, the newest first."""
-    return sorted((int(key) for key in instance.get_dynamic_partitions(cycle_partitions.name)), reverse=True)
+    return sorted((int(key) for key in instance.get_dynamic_partitions(CYCLE.name)), reverse=True)
 
 
 def newest_cycle(instance: dg.DagsterInstance) -> str:
@@ -67,5 +67,5 @@ def newest_cycle(instance: dg.DagsterInstance) -> str:
 def with_cycle(instance: dg.DagsterInstance, number: int) -> str:
     """Return the key of a cycle, which is added if it is not there."""
     key = str(number)
-    instance.add_dynamic_partitions(cycle_partitions.name, [key])
+    instance.add_dynamic_partitions(CYCLE.name, [key])
     return key

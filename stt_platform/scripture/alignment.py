@@ -279,7 +279,7 @@ class _Scores:
         border_en = np.concatenate([[0], np.cumsum(np.diff(en.refs // 1000, prepend=0) != 0)])
         border_es = np.concatenate([[0], np.cumsum(np.diff(es.refs // 1000, prepend=0) != 0)])
 
-        def add(a: int, b: int, words: np.ndarray, cost: float) -> None:
+        def add(a: int, b: int, words: np.ndarray | float, cost: np.ndarray | float) -> None:
             moves.append((a, b))
             if a != b:
                 absent = _count(absent_en, first_en, a) if a > b else _count(absent_es, first_es, b)

@@ -44,10 +44,8 @@ class Book:
 
 def _read() -> tuple[Book, ...]:
     table = tomllib.loads(Path(__file__).with_name("books.toml").read_text(encoding="utf-8"))
-    return tuple(
-        Book(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
-        for row in table["books"]
-    )
+    lists = ("english_names", "spanish_names")
+    return tuple(Book(**row | {name: tuple(row[name]) for name in lists}) for row in table["books"])
 
 
 BOOKS = _read()

@@ -31,13 +31,15 @@ class Canvas:
         """A filled rectangle; `style` as of matplotlib's patches."""
         from matplotlib.patches import Rectangle
 
-        self._axes.add_patch(Rectangle((left, top), width, height, **({"linewidth": 0} | style)))
+        style.setdefault("linewidth", 0)
+        self._axes.add_patch(Rectangle((left, top), width, height, **style))
 
     def shape(self, points: Sequence[tuple[float, float]], **style: Any) -> None:
         """A filled polygon."""
         from matplotlib.patches import Polygon
 
-        self._axes.add_patch(Polygon(points, closed=True, **({"linewidth": 0} | style)))
+        style.setdefault("linewidth", 0)
+        self._axes.add_patch(Polygon(points, closed=True, **style))
 
     def line(self, points: Sequence[tuple[float, float]], **style: Any) -> None:
         """A line through the points."""

@@ -35,11 +35,8 @@ class KnownText:
 @cache
 def known_texts() -> dict[str, KnownText]:
     """The rows of `texts.toml` by id, in its order."""
-    rows = [
-        KnownText(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
-        for row in _table()["texts"]
-    ]
-    return {row.id: row for row in rows}
+    lists = ("names", "prefer")
+    return {row["id"]: KnownText(**row | {name: tuple(row[name]) for name in lists}) for row in _table()["texts"]}
 
 
 def known_as(*names: str) -> KnownText | None:

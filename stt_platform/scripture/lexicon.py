@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 _STEM = 6
 _EM_ROUNDS = 3
@@ -131,7 +132,7 @@ def too_common(verses: Verses, size: int) -> np.ndarray:
 
 
 def learn_lexicon(
-    en: Verses, es: Verses, en_ids: Mapping[str, int], es_ids: Mapping[str, int], pairs: Sequence[tuple[int, int]]
+    en: Verses, es: Verses, en_ids: Mapping[str, int], es_ids: Mapping[str, int], pairs: ArrayLike
 ) -> Lexicon:
     """Learn how the words of two texts go together.
 

@@ -38,7 +38,7 @@ _SET_ASIDE = {"facecolor": "#f6dfdb", "edgecolor": "#c0695c", "hatch": "\\\\\\\\
 _TEST = {"facecolor": "#f2b134", "edgecolor": "#7a4c05", "hatch": "////"}
 _NEITHER = {"facecolor": "#e4e4e4", "edgecolor": "#8a8a8a", "hatch": "...."}
 _MOST_SEGMENTS = 120
-_REASONS = {
+_REASONS: Mapping[str, str] = {
     Gate.EMPTY_SIDE: "only one of the two texts has it",
     Gate.LENGTH: "one side is far too long for the other",
     Gate.MARKUP: "signs such as { } < > were left in it",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from stt_platform.scripture.alignment import Segment
 from stt_platform.scripture.books import book
@@ -136,10 +135,12 @@ def lay_out(segments: Sequence[Segment]) -> Layout:
     }
     rows: dict[int, tuple[float, float]] = {}
     top = 0.0
-    for before, ref in pairwise([None, *high]):
-        top += CHAPTER_GAP_PX if before is not None and before // 1000 != ref // 1000 else 0
-        rows[ref] = (top, high[ref] * ROW_PX)
+    chapter = next(iter(high), 0) // 1000
+    for ref, rows_high in high.items():
+        top += CHAPTER_GAP_PX if ref // 1000 != chapter else 0
+        rows[ref] = (top, rows_high * ROW_PX)
         top += rows[ref][1]
+        chapter = ref // 1000
     en, es = _boxes(answers_en, rows), _boxes(answers_es, rows)
     links = tuple(
         Link(
@@ -156,7 +157,7 @@ def lay_out(segments: Sequence[Segment]) -> Layout:
     return Layout(rows, en, es, links, top)
 
 
-def chapters(boxes: dict[int, Box]) -> list[tuple[int, float, float]]:
+def chapters(boxes: Mapping[int, Box]) -> list[tuple[int, float, float]]:
     """Each chapter (BBCCC) of one side with its top and bottom."""
     found: dict[int, tuple[float, float]] = {}
     for ref, box in sorted(boxes.items()):

@@ -58,7 +58,8 @@ def read_adapter(home: Path, adapter_id: str) -> Adapter:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         names = ("kind", "base_model", "base_revision", "dataset_sha256")
-        return Adapter(adapter_id, *(str(manifest[name]) for name in names), folder, manifest)
+        told = {name: str(manifest[name]) for name in names}
+        return Adapter(adapter_id=adapter_id, folder=folder, manifest=manifest, **told)
     except (OSError, ValueError, KeyError) as error:
         raise PlatformError(f"{path} cannot be read ({error!r}): train it again, or restore the folder") from error
 

@@ -116,7 +116,9 @@ class Assessed:
     def row(self, hypothesis: str | None) -> SpeechRow:
         """Return what people wrote beside a text of a recogniser, to be scored."""
         kinds = {"noise": self.noise, "speaker": self.speaker, "view": self.view, "text of": self.kind}
-        length_s = None if self.start_sample is None else (self.end_sample - self.start_sample) / SAMPLE_RATE_HZ
+        length_s = None
+        if self.start_sample is not None and self.end_sample is not None:
+            length_s = (self.end_sample - self.start_sample) / SAMPLE_RATE_HZ
         told = {kind: value for kind, value in kinds.items() if value}
         return SpeechRow(self.row_id, self.sermon, self.reference, hypothesis, length_s, told)
 

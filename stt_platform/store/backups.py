@@ -151,9 +151,11 @@ def restore(home: Path, backup: Backup | None) -> Restored:
     files = backup.files if backup else ()
     databases = tuple(name for name in files if name in damaged)
     missing = tuple(name for name in files if _is_wanted(home, name) and not _is_readable(home / name))
+    if backup is None:
+        return Restored(None, (), (), aside)
     for name in (*databases, *missing):
         copy_atomically(backup.folder / name, home / name)
-    return Restored(backup.name if backup else None, databases, missing, aside)
+    return Restored(backup.name, databases, missing, aside)
 
 
 def _fill(home: Path, work: Path, name: str, last: Backup | None) -> Backup:

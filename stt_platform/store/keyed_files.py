@@ -9,7 +9,7 @@ import io
 from collections.abc import Collection, Mapping
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_type_hints
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +17,10 @@ import pyarrow.parquet as pq
 
 from stt_platform.files import one_at_a_time, write_atomically
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 _COLUMN_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 _KEY = pa.field("key", pa.string(), nullable=False)

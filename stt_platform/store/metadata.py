@@ -425,7 +425,7 @@ def _names(sql: str) -> set[str]:
 def _tables_named_in(sql: str) -> list[str]:
     """Return the tables whose names occur in the text, directly or through views: rather too many than too few."""
     names = _names(sql)
-    for view, definition in reversed(VIEWS.items()):
+    for view, definition in reversed(list(VIEWS.items())):
         if view in names:
             names |= _names(definition)
     return [table for table in TABLES if table in names]

@@ -19,7 +19,7 @@ def to_table(table: Table, rows: Sequence[Mapping[str, Any]] | pa.Table) -> pa.T
 
     Raises ValueError naming table, row, column and value.
     """
-    if isinstance(rows, pa.Table):
+    if not isinstance(rows, Sequence):
         _check_names(table, rows.column_names, "")
         if rows.schema.equals(table.schema):
             _check_columns(table, rows)

@@ -47,7 +47,7 @@ def load_causal_model(
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     if "<bos>" not in tokenizer.get_vocab():
         raise ValueError(f"{folder} has no token <bos>: the prompts are written for models of the Gemma family")
-    model = AutoModelForCausalLM.from_pretrained(
+    model: Any = AutoModelForCausalLM.from_pretrained(
         str(folder),
         local_files_only=True,
         use_safetensors=True,
@@ -87,7 +87,7 @@ def load_adapted_translator(
 def _keep_weights_as_they_are(model: PreTrainedModel) -> None:
     """On some CPUs bitsandbytes packs quantised weights anew, in place and with rounder scales, when a layer first
     answers without a gradient: what is evaluated once would be another model from then on."""
-    from bitsandbytes.nn import Linear4bit
+    from bitsandbytes.nn.modules import Linear4bit
 
     for module in model.modules():
         if isinstance(module, Linear4bit):

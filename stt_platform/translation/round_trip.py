@@ -57,6 +57,6 @@ def judge_round_trip(
 
 def agreement(text: str, reference: str) -> float:
     """chrF between two texts, 0 to 100, in lower case: Bibles differ in their capitals."""
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     return CHRF(lowercase=True).sentence_score(text, [reference]).score

@@ -314,7 +314,8 @@ def load_translator(
         )
     config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    model = kind.from_pretrained(str(folder), local_files_only=True, use_safetensors=True, dtype=getattr(torch, dtype))
+    wanted = {"local_files_only": True, "use_safetensors": True, "dtype": getattr(torch, dtype)}
+    model: Any = kind.from_pretrained(str(folder), **wanted)
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     if not config.is_encoder_decoder and "<bos>" not in tokenizer.get_vocab():
         raise ValueError(f"{folder} has no token <bos>: the prompts are written for models of the Gemma family")

@@ -48,24 +48,24 @@ def open_client(options: Mapping[str, Any], *, politeness: Politeness, log: Log)
     if not globals.all_plugins_loaded.value:
         # Code in a home folder is not run: plugins count only where they are installed beside yt-dlp.
         globals.plugin_dirs.value = [str(Path(plugins.__file__).parents[2])]
-    return YoutubeDL(
-        {
-            "quiet": True,
-            "noprogress": True,
-            "logger": log,
-            "color": "never",
-            "cachedir": False,
-            "noplaylist": True,
-            "extract_flat": "in_playlist",
-            "enable_file_urls": False,
-            "format": "bestaudio/best",
-            "postprocessors": [],
-            "fixup": "never",
-            "socket_timeout": 30,
-            "sleep_interval_requests": politeness.request_s,
-            **options,
-        }
-    )
+    # Not all that it takes is in the types of yt-dlp.
+    parameters: Any = {
+        "quiet": True,
+        "noprogress": True,
+        "logger": log,
+        "color": "never",
+        "cachedir": False,
+        "noplaylist": True,
+        "extract_flat": "in_playlist",
+        "enable_file_urls": False,
+        "format": "bestaudio/best",
+        "postprocessors": [],
+        "fixup": "never",
+        "socket_timeout": 30,
+        "sleep_interval_requests": politeness.request_s,
+        **options,
+    }
+    return YoutubeDL(parameters)
 
 
 def reason_of(error: object) -> str:

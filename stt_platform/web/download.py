@@ -28,7 +28,8 @@ _MAX_CAPTION_BYTES = 20_000_000
 _CAPTION_TRIES = 3
 _FORMAT_FIELD = "stt_format"
 # YouTube's own format has the times of words without the rolling lines; people's captions lose nothing in the others.
-_FORMATS = {"automatic": ("json3", "vtt", "srt"), "manual": ("vtt", "srt", "json3")}
+CaptionKind = Literal["manual", "automatic"]
+_FORMATS: dict[CaptionKind, tuple[str, ...]] = {"manual": ("vtt", "srt", "json3"), "automatic": ("json3", "vtt", "srt")}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Details:
     audio: str
     audio_bytes: int
     captions: str | None
-    captions_kind: Literal["manual", "automatic"] | None
+    captions_kind: CaptionKind | None
     captions_language: str | None
     captions_problem: str | None
 
@@ -204,13 +205,13 @@ class _Job:
 
     def _captions(
         self, client: Any, info: Mapping[str, Any]
-    ) -> tuple[Path | None, Literal["manual", "automatic"] | None, str | None, str | None]:
+    ) -> tuple[Path | None, CaptionKind | None, str | None, str | None]:
         """The captions' file, their kind and language, and what went wrong."""
         chosen = _choose_captions(info, self.language)
         if chosen is None:
             return None, None, None, None
         kind, language, ending, source = chosen
-        path = self.folder / f"{self.video.id}.{language}.{ending}"
+        path, problem = self.folder / f"{self.video.id}.{language}.{ending}", None
         for attempt in range(_CAPTION_TRIES):
             if attempt:
                 time.sleep(min(self.politeness.download_s[0], _wait_s(attempt)))
@@ -239,21 +240,18 @@ def _before_download(info: MutableMapping[str, Any], refusals: list[str]) -> str
     return refusals[-1]
 
 
-def _choose_captions(
-    info: Mapping[str, Any], language: str
-) -> tuple[Literal["manual", "automatic"], str, str, Mapping[str, Any]] | None:
+def _choose_captions(info: Mapping[str, Any], language: str) -> tuple[CaptionKind, str, str, Mapping[str, Any]] | None:
     """Kind, language, ending and source of the best captions; None where the site has none of this language."""
     automatic = _by_language(info.get("automatic_captions"))
     spoken = {name.removesuffix("-orig") for name in automatic if name.endswith("-orig")}
     # Automatic captions in a language that is not the spoken one are a machine's translation.
     is_translated = bool(spoken) and not any(name.split("-")[0] == language for name in spoken)
-    for kind, found in (
-        ("manual", _by_language(info.get("subtitles"))),
-        ("automatic", {} if is_translated else automatic),
-    ):
+    offered = {"manual": _by_language(info.get("subtitles")), "automatic": {} if is_translated else automatic}
+    for kind, endings in _FORMATS.items():
+        found = offered[kind]
         names = [name for name in found if name.split("-")[0].casefold() == language]
         for name in sorted(names, key=lambda name: (not name.endswith("-orig"), name != language, name)):
-            for ending in _FORMATS[kind]:
+            for ending in endings:
                 for source in found[name]:
                     if source.get("ext") == ending and _can_be_fetched(source):
                         return kind, name, ending, source

@@ -171,9 +171,8 @@ class _Sample:
 
     def fill(self) -> None:
         for kind, why in (("songs", "songs"), ("questions", "questions and answers")):
-            self._take(lambda c, kind=kind: c.kind == kind and c.is_recent, f"{why}, by its title") or self._take(
-                lambda c, kind=kind: c.kind == kind, f"{why}, by its title; older"
-            )
+            if not self._take(lambda c, kind=kind: c.kind == kind and c.is_recent, f"{why}, by its title"):
+                self._take(lambda c, kind=kind: c.kind == kind, f"{why}, by its title; older")
         while not self._is_enough():
             older = sum(not candidate.is_recent for candidate, _ in self.taken)
             is_older_due = older < _OLDER_SHARE * (len(self.taken) + 1) - 0.5

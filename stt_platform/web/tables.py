@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from stt_platform.files import write_atomically
 from stt_platform.settings import PlatformError
@@ -105,7 +106,7 @@ def _shared(video: Video) -> dict[str, str]:
     }
 
 
-def _video(path: Path, line: int, row: Mapping[str, str], **more: object) -> Video:
+def _video(path: Path, line: int, row: Mapping[str, str], **more: Any) -> Video:
     url = row["url"]
     # A spreadsheet may have written the date its own way; the exact one comes with the download.
     date = parse_date(row.get("date", ""))

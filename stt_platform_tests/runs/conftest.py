@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from stt_platform.orchestration.scopes import sermon_partitions
+from stt_platform.orchestration.scopes import SERMON
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
 
@@ -48,7 +48,7 @@ def run_stages(instance: dg.DagsterInstance, sermon: str) -> dg.ExecuteInProcess
     """All stages of a sermon, in this process."""
     from stt_platform.definitions import defs
 
-    instance.add_dynamic_partitions(sermon_partitions.name, [sermon])
+    instance.add_dynamic_partitions(SERMON.name, [sermon])
     return defs.resolve_job_def("sermon_stages").execute_in_process(instance=instance, partition_key=sermon)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from stt_platform.cli import running
 from stt_platform.orchestration.planning import plan, plan_sermon
-from stt_platform.orchestration.scopes import CORPUS_SCOPE, CYCLE, SERMON, sermon_partitions, with_cycle
+from stt_platform.orchestration.scopes import CORPUS_SCOPE, CYCLE, SERMON, with_cycle
 from stt_platform.orchestration.stage import stages, stages_after_sermons, stages_of
 from stt_platform.settings import PlatformError, load_settings
 from stt_platform.store.adapters import made_by
@@ -53,7 +53,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory, environment: pytest.Monke
 
 def made_again(home: Path, instance: dg.DagsterInstance) -> None:
     """Everything that is out of date, and a cycle on top, in the order of the command line."""
-    instance.add_dynamic_partitions(sermon_partitions.name, list(registrations(home)))
+    instance.add_dynamic_partitions(SERMON.name, list(registrations(home)))
     for sermon in SERMONS:
         assert run_stages(instance, sermon).success
     assert running.materialize(instance, stages_after_sermons()).success

@@ -14,7 +14,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from stt_platform.defs.sermons.inbox import is_whole, take_from_inbox
 from stt_platform.defs.sermons.sensors import inbox, new_sermons
 from stt_platform.orchestration.platform import Platform
-from stt_platform.orchestration.scopes import sermon_partitions
+from stt_platform.orchestration.scopes import SERMON
 from stt_platform.settings import InboxSettings
 from stt_platform.store import intake
 from stt_platform.store.intake import ingest, registrations, remove_sermon
@@ -102,7 +102,7 @@ def test_the_sensors_lead_from_a_file_to_its_run(
     (request,) = first.dynamic_partitions_requests
     assert list(request.partition_keys) == ["2024-03-10--grace"]
     assert not first.run_requests
-    instance.add_dynamic_partitions(sermon_partitions.name, request.partition_keys)
+    instance.add_dynamic_partitions(SERMON.name, request.partition_keys)
     (run,) = tick(new_sermons, instance).run_requests
     assert (run.job_name, run.partition_key) == ("sermon_stages", "2024-03-10--grace")
     run_stages(instance, "2024-03-10--grace")
@@ -157,7 +157,7 @@ def test_a_partition_that_was_lost_is_given_again(
 ) -> None:
     (run,) = tick(new_sermons, instance).run_requests
     assert run.partition_key == ingested
-    assert instance.get_dynamic_partitions(sermon_partitions.name) == [ingested]
+    assert instance.get_dynamic_partitions(SERMON.name) == [ingested]
 
 
 def test_going_back_to_an_earlier_recording_runs_again(

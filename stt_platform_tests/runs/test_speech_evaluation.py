@@ -20,7 +20,7 @@ from stt_platform.defs.evaluation.church_test import church_test_file, frozen_ch
 from stt_platform.defs.evaluation.hearing import Stretch, hear
 from stt_platform.defs.recognisers import base_system
 from stt_platform.instance import open_instance
-from stt_platform.orchestration.scopes import cycle_partitions, with_cycle
+from stt_platform.orchestration.scopes import CYCLE, with_cycle
 from stt_platform.orchestration.stage import stages
 from stt_platform.orchestration.work import Work
 from stt_platform.settings import PlatformError, load_settings
@@ -316,7 +316,7 @@ def test_the_command_takes_the_newest_cycle_and_does_nothing_twice(home: Path) -
         code = run_due(home, load_settings(home), console, through=[stage], parts=parts, sermons_first=False)
         assert code == 0
         with open_instance(home) as instance:
-            return sorted(instance.get_dynamic_partitions(cycle_partitions.name))
+            return sorted(instance.get_dynamic_partitions(CYCLE.name))
 
     assert run(STAGE) == ["0"]
     assert run(STAGE, cycle=1) == ["0", "1"]

@@ -15,7 +15,7 @@ from stt_platform.files import age_s
 from stt_platform.gpu import CPU, device_name, holder_of
 from stt_platform.orchestration.planning import plan
 from stt_platform.orchestration.platform import SENSORS_OFF, Platform
-from stt_platform.orchestration.scopes import known_cycles, sermon_partitions, with_cycle
+from stt_platform.orchestration.scopes import SERMON, known_cycles, with_cycle
 from stt_platform.orchestration.stage import stages
 from stt_platform.store.choices import speech_champion
 from stt_platform.store.metadata import MetadataStore
@@ -175,4 +175,4 @@ def _list_is_made(home: Path, cycle: int) -> bool:
 
 
 def _sermons(instance: dg.DagsterInstance) -> set[str]:
-    return set(instance.get_dynamic_partitions(sermon_partitions.name))
+    return set(instance.get_dynamic_partitions(SERMON.name))

@@ -120,8 +120,13 @@ class PairsData:
     pairs_quarantined: int
 
 
-def _limits(settings: Settings) -> dict[str, float]:
-    return {"length_z": settings.scripture.max_length_z, "verses": settings.scripture.max_verses}
+def _limits(settings: Settings) -> Limits:
+    return Limits(length_z=settings.scripture.max_length_z, verses=settings.scripture.max_verses)
+
+
+def _pair_parameters(context: StageContext) -> Mapping[str, Any]:
+    limits = _limits(context.settings)
+    return {"length_z": limits.length_z, "verses": limits.verses}
 
 
 @stage(
@@ -130,7 +135,7 @@ def _limits(settings: Settings) -> dict[str, float]:
     kinds={"table"},
     upstream=("scripture_texts",),
     tables=("aligned_pairs", "versification"),
-    parameters=lambda context: _limits(context.settings),
+    parameters=_pair_parameters,
     files=lambda context: {path.name: path for path in confirmed_tables(context.home)},
     metadata=report.pairs_metadata,
     check_specs=checks.PAIR_CHECKS,
@@ -152,7 +157,7 @@ def verse_pairs(work: Work) -> StageResult:
         threads=min(4, os.cpu_count() or 1),
     )
     work.say("filtering")
-    rows = verse_pairs_of(paired, Limits(**_limits(work.settings)))
+    rows = verse_pairs_of(paired, _limits(work.settings))
     (work.folder / "versification").mkdir()
     for each in paired:
         write_versification(work.folder / "versification" / f"{each.name}.csv", each.table)

@@ -1,7 +1,7 @@
 """English made from Spanish verses: the asset `back_translations`."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -90,7 +90,7 @@ def back_translations(work: Work) -> StageResult:
             examples=[(row.en, row.es) for row in shown],
         )
 
-        def translate(texts: list[str]) -> list[str]:
+        def translate(texts: Sequence[str]) -> list[str]:
             made = translator.translate(
                 texts,
                 source="es",

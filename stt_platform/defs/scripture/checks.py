@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pyarrow.compute as pc
@@ -11,6 +12,7 @@ from stt_platform.defs.scripture.folders import confirmed_tables
 from stt_platform.orchestration.platform import Platform
 from stt_platform.scripture.filters import MARKUP
 from stt_platform.scripture.splitting import leaks
+from stt_platform.settings import PlatformError
 from stt_platform.store.scripture import read_pairs
 from stt_platform.store.stages import CORPUS, StageOutput, current_output
 
@@ -34,7 +36,7 @@ PAIR_CHECKS = (
     ),
 )
 SPLIT_CHECKS = (
-    ("no_segment_on_both_sides", "No aligned verse teaches in one version and examines in another.", True),
+    ("no_segment_on_both_sides", "No aligned verse is in train in one version and in test in another.", True),
     ("no_text_on_both_sides", "No Spanish or English text, accents and capitals aside, is on both sides.", True),
 )
 _SHOWN = 5
@@ -73,9 +75,17 @@ def check_pairs(platform: Platform, output: StageOutput) -> Iterator[dg.AssetChe
     )
 
 
+def _folder(platform: Platform, stage: str) -> Path:
+    found = current_output(platform.home, CORPUS, stage)
+    if found is None:
+        raise PlatformError(f"{stage} is gone: make it again with `stt run --through {stage}`")
+    return found.folder
+
+
 def _all_accounted_for(platform: Platform, output: StageOutput, pairs) -> dg.AssetCheckResult:
-    texts = current_output(platform.home, CORPUS, "scripture_texts")
-    verses = pq.read_table(texts.folder / "scripture_verses.parquet", columns=["text_id", "ref", "kind"])
+    verses = pq.read_table(
+        _folder(platform, "scripture_texts") / "scripture_verses.parquet", columns=["text_id", "ref", "kind"]
+    )
     verses = verses.filter(pc.equal(verses["kind"], "verse"))
     known: dict[str, set[int]] = {}
     for text_id, ref in zip(verses["text_id"].to_pylist(), verses["ref"].to_pylist(), strict=True):
@@ -119,8 +129,7 @@ def _number_alike(output: StageOutput) -> dg.AssetCheckResult:
 
 def check_split(platform: Platform, output: StageOutput) -> Iterator[dg.AssetCheckResult]:
     """Hold every accepted pair against the split as it was written."""
-    pairs = current_output(platform.home, CORPUS, "verse_pairs")
-    found = leaks(read_pairs(pairs.folder, output.folder))
+    found = leaks(read_pairs(_folder(platform, "verse_pairs"), output.folder))
     for name, kinds in (
         ("no_segment_on_both_sides", ("segment", "group")),
         ("no_text_on_both_sides", ("target text", "source text")),

@@ -40,7 +40,7 @@ def inbox(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorR
         waiting = len(waiting_files(platform.home / "inbox"))
         still = f"; {waiting} still being copied, or without a recording" if waiting else ""
         return dg.SkipReason(f"nothing new in {platform.home / 'inbox'}{still}")
-    new = [key for key in sermons if not context.instance.has_dynamic_partition(sermon_partitions.name, key)]
+    new = [key for key in sermons if not context.instance.has_dynamic_partition(SERMON.name, key)]
     return dg.SensorResult(dynamic_partitions_requests=[sermon_partitions.build_add_request(new)] if new else [])
 
 
@@ -95,9 +95,9 @@ def _run_key(home: Path, entry: Registration) -> str:
 
 def _heal_partitions(instance: dg.DagsterInstance, known: dict[str, Registration]) -> None:
     """Give every registered sermon its partition: a process may have died between the two."""
-    missing = sorted(set(known) - set(instance.get_dynamic_partitions(sermon_partitions.name)))
+    missing = sorted(set(known) - set(instance.get_dynamic_partitions(SERMON.name)))
     if missing:
-        instance.add_dynamic_partitions(sermon_partitions.name, missing)
+        instance.add_dynamic_partitions(SERMON.name, missing)
 
 
 def _is_due(instance: dg.DagsterInstance, platform: Platform, entry: Registration) -> bool:

@@ -45,10 +45,10 @@ class LeftFailed:
 def left_failed(instance: dg.DagsterInstance) -> list[LeftFailed]:
     """List what was left failed: sermons first, then cycles and what else is made for each of several, then what is made once."""
     found: list[LeftFailed] = []
-    scopes = {each.scope.name: each.scope for each in stages().values() if each.scope.partitions is not None}
+    scopes = {each.scope.name: each.scope for each in stages().values()}
     for name in sorted(scopes, key=lambda name: (name != SERMON.name, name)):
-        scope = scopes[name]
-        found += _of_partitions(instance, stages_of(scope), name, scope.partitions)
+        if (partitions := scopes[name].partitions) is not None:
+            found += _of_partitions(instance, stages_of(scopes[name]), name, partitions)
     return found + [failed for name in stages_of(CORPUS_SCOPE) if (failed := _made_once(instance, name))]
 
 

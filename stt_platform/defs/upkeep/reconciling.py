@@ -16,8 +16,9 @@ from stt_platform.store.stages import StageOutput
 def tell_instance(home: Path, instance: dg.DagsterInstance) -> int:
     """Add the partitions and report the materialisations that it does not know; returns how many of the latter."""
     for scope in {found.scope.name: found.scope for found in stages().values()}.values():
-        if isinstance(scope.partitions, dg.DynamicPartitionsDefinition) and (there := scope.parts(home)):
-            instance.add_dynamic_partitions(scope.partitions.name, there)
+        there = [part for part in scope.parts(home) if part is not None]
+        if isinstance(scope.partitions, dg.DynamicPartitionsDefinition) and there:
+            instance.add_dynamic_partitions(scope.name, there)
     unknown = [each for stage in stages().values() for each in _unknown(home, instance, stage)]
     for part, output in unknown:
         _report(instance, output, part)

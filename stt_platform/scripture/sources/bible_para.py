@@ -81,8 +81,10 @@ def _parts(path: Path) -> list[list[Row]]:
         table = file.read(columns=["id", "translation"]).to_pylist()
     except (OSError, ValueError) as error:
         raise DamagedSourceError(f"{path} cannot be read as parquet: {error}") from error
+    sides = [row["translation"] or {} for row in table]
     rows = [
-        (str(row["id"]), *(str((row["translation"] or {}).get(code) or "") for code in _LANGUAGES)) for row in table
+        (str(row["id"]), str(side.get("en") or ""), str(side.get("es") or ""))
+        for row, side in zip(table, sides, strict=True)
     ]
     if not rows or not any(row[1] for row in rows) or not any(row[2] for row in rows):
         return []
@@ -122,7 +124,7 @@ def _placed(rows: Sequence[Row], known: Sequence[Mapping[int, str]]) -> list[int
     for _, *texts in rows:
         near = [place for words in texts for place in where.get(_plain(words), ()) if last < place <= last + _NEAR]
         places.append(min(near, default=None))
-        last = places[-1] if near else last
+        last = min(near, default=last)
     _fill(places, len(grid))
     found = sum(place is not None for place in places)
     return [0 if place is None else grid[place] for place in places] if found >= _ENOUGH * len(rows) else []
@@ -130,9 +132,8 @@ def _placed(rows: Sequence[Row], known: Sequence[Mapping[int, str]]) -> list[int
 
 def _fill(places: list[int | None], size: int) -> None:
     """Places between two known ones, where as many rows as verses lie between."""
-    anchors = [-1, *(row for row, place in enumerate(places) if place is not None), len(places)]
-    at = {-1: -1, len(places): size} | {row: places[row] for row in anchors[1:-1]}
-    for left, right in pairwise(anchors):
+    at = {-1: -1, len(places): size} | {row: place for row, place in enumerate(places) if place is not None}
+    for left, right in pairwise(sorted(at)):
         if right - left == at[right] - at[left]:
             for row in range(left + 1, right):
                 places[row] = at[left] + row - left

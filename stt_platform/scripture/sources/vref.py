@@ -17,16 +17,16 @@ from stt_platform.scripture.sources.base import DamagedSourceError, Offer, RawTe
 _LOADER = "vref"
 _RANGE = "<range>"
 _MAPPING = re.compile(r"(\w{3}) (\d+):(\d+)(?:-(\d+))? = (\w{3}) (\d+):(\d+)(?:-(\d+))?")
-_FEWEST_LINES = 20_000
+_MIN_LINES = 20_000
 _PLACES = ("", "metadata", "..", "../metadata", "../ebible_format")
 
 
 def offers(path: Path, shelf: Shelf) -> list[Offer]:
     """The text of a file that has a `vref.txt` at hand; none where it is of another kind."""
-    name = stem_of(path)
-    if not ends_with(path, ".txt") or name in ("vref",) or ends_with(path, ".vrs.txt") or _vref(path) is None:
+    name, vref = stem_of(path), _vref(path)
+    if not ends_with(path, ".txt") or name == "vref" or ends_with(path, ".vrs.txt") or vref is None:
         return []
-    if len(_lines(shelf, path)) < min(_FEWEST_LINES, len(_lines(shelf, _vref(path)))):
+    if len(_lines(shelf, path)) < min(_MIN_LINES, len(_lines(shelf, vref))):
         return []
     language, _, rest = name.partition("-")
     return [offer_of(_LOADER, path, "", (rest or name, name), language=language, title=rest or name)]
