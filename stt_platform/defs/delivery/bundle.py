@@ -1,4 +1,4 @@
-"""What the live machine is given: the asset `adapter_bundle`."""
+"""The bundle for the live machine: the asset `adapter_bundle`."""
 
 import errno
 import os
@@ -165,11 +165,11 @@ def _shelves(home: Path, chosen: DeliverySettings) -> list[Path]:
     hand_out=place_everywhere,
 )
 def adapter_bundle(work: Work) -> StageResult:
-    """What the live machine needs, in one folder: `STT_HOME/bundles/latest`, and on a share if one is set.
+    """Pack what the live machine needs in one folder: `STT_HOME/bundles/latest`, and on a share if one is set.
 
     The champion among the recognisers and the translators as they were made last, as safetensors with their model cards,
     the reports that measured them, checksums, and `verify_bundle.py`, which needs only transformers and peft there: it
-    lets every model answer a known utterance or sentence, and wants to read what was answered here.
+    lets every model answer a known utterance or sentence, and compares the answer with the one given here.
     """
     sources = _sources(work.home)
     if not sources:

@@ -1,4 +1,4 @@
-"""The terms of the domain: held against scripture, and as examples to learn from."""
+"""The glossary: attested in scripture, and as training examples."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ class GlossaryData:
     metadata=report.glossary_metadata,
 )
 def glossary(work: Work) -> StageResult:
-    """The terms of the domain with their Spanish, and how often scripture bears them out.
+    """Read the glossary, and count how often verses attest the Spanish of each term.
 
     Each sense of each term is looked for in the verse pairs: where the English stands, does the Spanish stand too? A term
     that is weak or unattested is not wrong (RVR1909 is old), but a person should look at it. The table is
@@ -92,7 +92,7 @@ class GlossaryPairsData:
     metadata=report.pairs_metadata,
 )
 def glossary_pairs(work: Work) -> StageResult:
-    """Every term by itself and in sentences of a sermon, in both languages: short examples to learn from.
+    """Make training examples of every term, alone and in sentences of a sermon, in both languages.
 
     Written as `glossary_pairs.jsonl`.
     """

@@ -1,4 +1,4 @@
-"""From Bible texts to verse pairs that are really pairs, and on which side each is."""
+"""From Bible texts to verse pairs that are really pairs, and their split: three assets."""
 
 import json
 import os
@@ -58,7 +58,7 @@ class TextsData:
     metadata=report.texts_metadata,
 )
 def scripture_texts(work: Work) -> StageResult:
-    """The Bible texts on this machine, cleaned: each once, from its better source, with its licence.
+    """Read and clean the Bible texts on this machine: each once, from its better source, with its licence.
 
     Put texts into `STT_HOME/scripture/texts` in any common format: scrollmapper (SQLite, CSV, JSON), SWORD modules, USFM
     or USX, vref and raw text, parquet of bible_para. Footnotes, markup and merge marks are taken out and kept beside the
@@ -142,11 +142,11 @@ def _pair_parameters(context: StageContext) -> Mapping[str, Any]:
     checks=checks.check_pairs,
 )
 def verse_pairs(work: Work) -> StageResult:
-    """What says the same in English and in Spanish, whatever its number: every English text beside every Spanish one.
+    """Pair verses that say the same in English and Spanish, whatever their numbers: every English text with every Spanish one.
 
     Two Bibles number differently in places; the aligner finds where, by lengths and words. What it found is written as
     tables that a person can read: copy one to `STT_HOME/scripture/versification/` and correct it there, and it wins.
-    Every pair is accepted, or set aside with its reason.
+    Every pair is accepted, or quarantined with its reason.
     """
     texts = read_texts(work.inputs["scripture_texts"].folder).values()
     paired = pair_texts(
@@ -231,7 +231,7 @@ def _split_parameters(context: StageContext) -> Mapping[str, Any]:
     checks=checks.check_split,
 )
 def scripture_split(work: Work) -> StageResult:
-    """Which verses teach (train) and which examine (test): 90 to 10 in every genre, whole passages together.
+    """Split the verses into train and test, 90 to 10 in every genre, whole passages together.
 
     All versions of a verse, parallel passages and equal texts are on one side. The choice repeats exactly, and what was
     once used for training stays where it was. Also written as `verse_pairs_train.jsonl` and `verse_pairs_test.jsonl`.

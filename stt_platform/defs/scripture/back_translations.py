@@ -69,10 +69,10 @@ def _check(platform: Platform, output: StageOutput | None) -> Iterator[dg.AssetC
     may_be_missing=True,
 )
 def back_translations(work: Work) -> StageResult:
-    """English that the base translator makes from Spanish verses of the training side, and whether it agrees.
+    """Translate Spanish training verses into English with the base translator, and keep what agrees with the Bibles.
 
-    Made English is tagged, so that a model can tell it from written English, and is accepted only where it says what the
-    English Bibles say (chrF). The embedded profile makes a sample with a small model, the workstation all verses.
+    Machine-made English is tagged, so that a model can tell it from written English, and is accepted only where it
+    agrees with the English Bibles (chrF). The embedded profile makes a sample with a small model, the workstation all verses.
     """
     chosen = work.settings.back_translation
     entry = model(chosen.model)

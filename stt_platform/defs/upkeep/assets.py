@@ -31,7 +31,7 @@ _FRESH = "is_fresh"
     ],
 )
 def instance_backup(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
-    """A copy of the Dagster instance and of the small files that nobody could make again, in `STT_HOME/backups`.
+    """Back up the Dagster instance and the small files that nobody could make again, in `STT_HOME/backups`.
 
     Corrections, references, choices, splits, settings, decisions, and what each adapter was made from. No recordings, and
     nothing that the stages make again. `stt restore` puts back what is damaged or missing.
@@ -59,7 +59,7 @@ def instance_backup(context: dg.AssetExecutionContext, platform: Platform) -> dg
 
 @dg.asset(group_name=_GROUP, kinds={"parquet"}, owners=OWNERS, deps=[instance_backup])
 def mended_tables(platform: Platform) -> dg.MaterializeResult:
-    """Fragments of the tables that are not what their stages wrote, as after a disk's error, made again.
+    """Make table fragments again that are not what their stages wrote, as after a disk error.
 
     Where the stage's own copy is damaged too, the stage is out of date from now on, and runs again when it is next asked for.
     """
@@ -90,7 +90,7 @@ def mended_tables(platform: Platform) -> dg.MaterializeResult:
     ],
 )
 def platform_state(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
-    """What is left failed, what is in progress, and how fresh everything is, as it stands.
+    """List what is left failed, what is in progress, and how fresh everything is.
 
     Crashes are tried again by themselves, twice; a stage that raised is not, since it would raise again. What is still
     broken then stays in this list until somebody tries it again.
@@ -141,7 +141,7 @@ def platform_state(context: dg.AssetExecutionContext, platform: Platform) -> dg.
 
 @dg.asset(group_name=_GROUP, kinds={"report"}, owners=OWNERS, deps=[platform_state])
 def daily_summary(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
-    """What came, what waits for a person, what failed and what to do, how fresh it all is, and the disk: on one page."""
+    """Summarise on one page what came, what waits for a person, what failed and what to do, how fresh it is, and the disk."""
     state = read_state(platform, context.instance)
     sections = summary.summarise(state, platform.settings.upkeep)
     words = summary.markdown(state, sections)
