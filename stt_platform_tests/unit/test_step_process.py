@@ -8,6 +8,7 @@ from pathlib import Path
 _STEP = """
 import sys
 from pathlib import Path
+import stt_platform.definitions
 import stt_platform.step_process
 there = set(sys.modules)
 from stt_platform.instance import open_instance
