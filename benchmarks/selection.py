@@ -46,8 +46,8 @@ from stt_platform.feedback.confidence import TranscriptFeatures, fit_confidence,
 from stt_platform.feedback.review_time import ReviewTime
 from stt_platform.feedback.selection import FLAGGED, Candidate, SelectionOptions, choose_segments, junk_reason
 from stt_platform.files import atomic_path
-from stt_platform.glossary.hints import drawn
 from stt_platform.glossary.terms import Glossary, read_glossary
+from stt_platform.machine.seeded import seeded_uniform
 from stt_platform.models.registry import model
 from stt_platform.models.whisper_weights import whisper_folder
 from stt_platform.settings import repository
@@ -333,7 +333,7 @@ def buy(strategy: str, pool: Sequence[Chunk], minutes: Sequence[int], seed: int)
 def _at_random(pool: Sequence[Chunk], bought: Sequence[Chunk], left_s: float, seed: int) -> list[Chunk]:
     """All alike, in one order for all cycles; what does not fit any more is passed over, as the selection does."""
     more = []
-    for chunk in sorted(pool, key=lambda each: (drawn(seed, "order", each.chunk_id), each.chunk_id)):
+    for chunk in sorted(pool, key=lambda each: (seeded_uniform(seed, "order", each.chunk_id), each.chunk_id)):
         if chunk not in bought and chunk.review_s <= left_s:
             more.append(chunk)
             left_s -= chunk.review_s

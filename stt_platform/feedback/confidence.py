@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from stt_platform.glossary.hints import drawn
+from stt_platform.machine.seeded import seeded_uniform
 
 FEWEST_ANSWERS = 200
 """With fewer answers the fixed prior is used."""
@@ -350,6 +350,6 @@ def _folds(answered: Sequence[AnsweredTranscript], folds: int, seed: int) -> np.
     """The fold of each answer: by sermon, by chunk where there are fewer sermons than folds."""
     sermons = {item.sermon for item in answered}
     units = [item.sermon if len(sermons) >= folds else item.chunk_id for item in answered]
-    dealt = sorted(set(units), key=lambda unit: (drawn(seed, "fold", unit), unit))
+    dealt = sorted(set(units), key=lambda unit: (seeded_uniform(seed, "fold", unit), unit))
     place = {unit: number % folds for number, unit in enumerate(dealt)}
     return np.array([place[unit] for unit in units])

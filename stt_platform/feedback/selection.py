@@ -20,7 +20,7 @@ from stt_platform.audio.gates import Refusal
 from stt_platform.evaluation.intervals import Counts, Interval, corpus_rate
 from stt_platform.evaluation.wer import normalise_english, word_errors
 from stt_platform.feedback.review_time import ReviewTime
-from stt_platform.glossary.hints import drawn
+from stt_platform.machine.seeded import seeded_uniform
 from stt_platform.speech.text_checks import text_refusal
 
 FLAGGED, EXCLUDED, LEFT = "flagged", "excluded", "left"
@@ -196,7 +196,7 @@ def choose_segments(
     why_not = {item.chunk_id: found for item in everyone if (found := _exclusion(item)) is not None}
     pool = [item for item in everyone if item.chunk_id not in why_not]
     seats = min(ceil(options.share * len(pool)), len(pool) if options.most is None else options.most)
-    at_random = sorted(pool, key=lambda item: (drawn(options.seed, RANDOM, item.chunk_id), item.chunk_id))
+    at_random = sorted(pool, key=lambda item: (seeded_uniform(options.seed, RANDOM, item.chunk_id), item.chunk_id))
     time_s = inf if options.most_review_s is None else options.most_review_s
     chosen_at_random = _within(at_random, ceil(options.random_share * seats), options.random_share * time_s, options)
     time_s -= sum(options.review_time.of(item.duration_s) for item in chosen_at_random)

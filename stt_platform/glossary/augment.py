@@ -9,9 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
-from stt_platform.glossary.hints import Hint, appended, drawn, hints_for, inline
+from stt_platform.glossary.hints import Hint, appended, hints_for, inline
 from stt_platform.glossary.matching import compiled
 from stt_platform.glossary.terms import Glossary, Sense
+from stt_platform.machine.seeded import seeded_uniform
 
 HintForm = Literal["inline", "appended", "prompt"]
 
@@ -170,7 +171,7 @@ def _chosen(pairs: Sequence[Pair], glossary: Glossary, share: float, most: int, 
     """The hints of the pairs that get some. Looked for in the order of the draw, until there are enough."""
     wanted = round(share * len(pairs))
     chosen: dict[str, list[Hint]] = {}
-    for pair in sorted(pairs, key=lambda pair: drawn(seed, "share", pair.pair_id)):
+    for pair in sorted(pairs, key=lambda pair: seeded_uniform(seed, "share", pair.pair_id)):
         if len(chosen) == wanted:
             break
         if hints := _borne_out(pair, glossary):
@@ -183,7 +184,7 @@ def _borne_out(pair: Pair, glossary: Glossary) -> list[Hint]:
 
 
 def _thinned(pair: Pair, hints: Sequence[Hint], most: int, seed: int) -> list[Hint]:
-    kept = sorted(hints, key=lambda hint: drawn(seed, "most", pair.pair_id, hint.term_id))[:most]
+    kept = sorted(hints, key=lambda hint: seeded_uniform(seed, "most", pair.pair_id, hint.term_id))[:most]
     return sorted(kept, key=lambda hint: hint.start)
 
 
@@ -220,7 +221,7 @@ def _other_words(pair: Pair, glossary: Glossary, company: _Company, count: int, 
     terms = [(m.start, m.end) for m in compiled(glossary, "en").find(pair.en)]
     targets = _TOKEN.findall(pair.es)
     free = [word for word in _TOKEN.finditer(pair.en) if all(word.end() <= s or e <= word.start() for s, e in terms)]
-    free.sort(key=lambda word: drawn(seed, "random", pair.pair_id, word.group(), str(word.start())))
+    free.sort(key=lambda word: seeded_uniform(seed, "random", pair.pair_id, word.group(), str(word.start())))
     hints: dict[str, Hint] = {}
     for word in free:
         if len(hints) == count:

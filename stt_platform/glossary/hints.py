@@ -1,6 +1,5 @@
 """Hints: a term that stands in the source, with the Spanish that the translation should use."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,9 +79,3 @@ def inline(text: str, hints: Sequence[Hint]) -> str:
 def appended(text: str, hints: Sequence[Hint]) -> str:
     """Hints after the text: "… [GLOSSARY: covenant=pacto, grace=gracia]"; the text as it is without hints."""
     return f"{text} [GLOSSARY: {', '.join(f'{hint.en}={hint.es}' for hint in hints)}]" if hints else text
-
-
-def drawn(seed: int, *parts: str) -> float:
-    """A number in [0, 1) that depends on its arguments alone: the same in every run and in any order of rows."""
-    digest = hashlib.sha256("\0".join([str(seed), *parts]).encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64

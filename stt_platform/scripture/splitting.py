@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stt_platform.glossary.hints import drawn
+from stt_platform.machine.seeded import seeded_uniform
 from stt_platform.scripture.lexicon import fold
 from stt_platform.scripture.pairs import ACCEPTED, PairRow
 from stt_platform.scripture.parallels import Passage, find_parallels
@@ -331,7 +331,7 @@ def _dealt(
         room[segments[name].stratum] -= split == TEST
     dealt: dict[str, str] = {}
     waiting = [group for group, names in members.items() if names[0] not in splits]
-    for group in sorted(waiting, key=lambda group: (drawn(seed, group), group)):
+    for group in sorted(waiting, key=lambda group: (seeded_uniform(seed, group), group)):
         needed = Counter(segments[name].stratum for name in members[group])
         fits = all(room[stratum] >= n for stratum, n in needed.items())
         dealt.update(dict.fromkeys(members[group], TEST if fits else TRAIN))

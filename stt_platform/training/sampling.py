@@ -8,7 +8,7 @@ from functools import cache
 from math import floor, fsum
 from typing import Protocol, TypeVar
 
-from stt_platform.glossary.hints import drawn
+from stt_platform.machine.seeded import seeded_uniform
 from stt_platform.scripture.splitting import comparable
 
 Item = TypeVar("Item")
@@ -55,7 +55,7 @@ class EpochSampler:
         """
         chosen = []
         for weight, copies in self._groups:
-            start = drawn(self._seed, "start", self._ids[copies[0]])
+            start = seeded_uniform(self._seed, "start", self._ids[copies[0]])
             # A sum of fifths is not quite 1: rounding keeps a whole number whole.
             first, last = (floor(round(weight * k + start, 9)) for k in (number, number + 1))
             chosen += [copies[k % len(copies)] for k in range(first, last)]
@@ -64,5 +64,5 @@ class EpochSampler:
 
 def shuffled(items: Sequence[Item], seed: int, name: str) -> list[Item]:
     """The items in an order that depends on seed and name alone, and on how many there are."""
-    order = sorted(range(len(items)), key=lambda k: drawn(seed, name, str(k)))
+    order = sorted(range(len(items)), key=lambda k: seeded_uniform(seed, name, str(k)))
     return [items[k] for k in order]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Literal
 
-from stt_platform.glossary.hints import drawn
+from stt_platform.machine.seeded import seeded_uniform
 
 CORRECTION, REFERENCE, SCRIPT, AGREEMENT, AUTOMATIC = "correction", "reference", "script", "agreement", "automatic"
 NO_SPEECH, REPLAY = "no_speech", "replay"
@@ -246,7 +246,7 @@ def _admitted(chunks: Sequence[LabelledChunk], options: SpeechSetOptions) -> dic
 
 
 def _example(chunk: LabelledChunk, kind: str, text: str, weak: bool, options: SpeechSetOptions) -> SpeechExample:
-    timed = text and chunk.speech_s and drawn(options.seed, "times", chunk.chunk_id) < options.timestamp_share
+    timed = text and chunk.speech_s and seeded_uniform(options.seed, "times", chunk.chunk_id) < options.timestamp_share
     return SpeechExample(
         example_id=chunk.chunk_id,
         kind=kind,
@@ -264,12 +264,14 @@ def _example(chunk: LabelledChunk, kind: str, text: str, weak: bool, options: Sp
 def _watched(
     rows: Sequence[SpeechExample], options: SpeechSetOptions
 ) -> tuple[list[SpeechExample], list[SpeechExample]]:
-    chosen = sorted(rows, key=lambda row: (drawn(options.seed, "watched", row.example_id), row.example_id))
+    chosen = sorted(rows, key=lambda row: (seeded_uniform(options.seed, "watched", row.example_id), row.example_id))
     return chosen[: options.most_dev], chosen[options.most_dev :]
 
 
 def _others(sounds: Iterable[OtherSound], kind: str, most: int, options: SpeechSetOptions) -> list[SpeechExample]:
-    chosen = sorted(sounds, key=lambda sound: (drawn(options.seed, kind, sound.sound_id), sound.sound_id))[:most]
+    chosen = sorted(sounds, key=lambda sound: (seeded_uniform(options.seed, kind, sound.sound_id), sound.sound_id))[
+        :most
+    ]
     return [SpeechExample(s.sound_id, kind, "train", "", s.text, s.audio, s.duration_s) for s in chosen]
 
 

@@ -11,8 +11,8 @@ from math import fsum, isfinite
 from typing import Any, Literal, Protocol, get_args
 
 from stt_platform.glossary.augment import Example, HintForm, control_examples, hinted, term_examples
-from stt_platform.glossary.hints import drawn
 from stt_platform.glossary.terms import Glossary
+from stt_platform.machine.seeded import seeded_uniform
 from stt_platform.scripture.pairs import ACCEPTED, PairRow, main_target
 from stt_platform.scripture.spelling import modernise
 from stt_platform.scripture.splitting import TEST, TRAIN, assert_apart, comparable
@@ -275,7 +275,7 @@ def _control(
         if row.split == TEST:
             segments.setdefault(row.segment_id, row)
     texts: dict[str, PairRow] = {}
-    for row in sorted(segments.values(), key=lambda row: drawn(options.seed, "control", row.segment_id)):
+    for row in sorted(segments.values(), key=lambda row: seeded_uniform(options.seed, "control", row.segment_id)):
         texts.setdefault(_same(row.es), row)
     held_out = [row for text, row in texts.items() if text not in taught]
     made = control_examples(held_out, glossary, corpus, form=options.form, most=options.most_hints, seed=options.seed)
@@ -314,7 +314,7 @@ def _dev_segments(rows: Sequence[PairRow], taught: Set[str], options: Translatio
 
 
 def _draw(names: Sequence[str], own: Set[str], seed: int) -> float:
-    return drawn(seed, "dev", min(own.intersection(names) or names))
+    return seeded_uniform(seed, "dev", min(own.intersection(names) or names))
 
 
 def _row(name: str, example: Example, weight: float, options: TranslationSetOptions) -> TrainingExample:

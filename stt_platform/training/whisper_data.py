@@ -17,7 +17,7 @@ import numpy as np
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.media import UnreadableMedia
 from stt_platform.audio.reading import read_stretch
-from stt_platform.glossary.hints import drawn
+from stt_platform.machine.seeded import seeded_uniform
 
 if TYPE_CHECKING:
     import torch
@@ -386,7 +386,11 @@ def _packed(examples: Iterable[WhisperExample], options: WhisperSetOptions) -> I
     """Neighbours of one recording joined while they fit; others as they are."""
     waiting: list[WhisperExample] = []
     for example in examples:
-        share = drawn(options.seed, "packed", example.recording) if example.recording and example.text.strip() else 1.0
+        share = (
+            seeded_uniform(options.seed, "packed", example.recording)
+            if example.recording and example.text.strip()
+            else 1.0
+        )
         if waiting and not (share < options.packed_share and _fit([*waiting, example], options.gap_s)):
             yield _joined(waiting, options.gap_s)
             waiting = []

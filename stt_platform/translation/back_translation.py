@@ -6,7 +6,7 @@ Only the training side is translated back: what is made from a held-out verse is
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from stt_platform.glossary.hints import drawn
+from stt_platform.machine.seeded import seeded_uniform
 from stt_platform.scripture.filters import MARKUP
 from stt_platform.scripture.pairs import ACCEPTED, QUARANTINED, PairRow
 from stt_platform.translation.round_trip import judge_round_trip, tag_back_translation
@@ -60,7 +60,9 @@ def choose_segments(
             known = best.get(row.segment_id)
             if known is None or _preference(row) < _preference(known):
                 best[row.segment_id] = row
-    chosen = sorted(best.values(), key=lambda row: (drawn(seed, "back-translation", row.segment_id), row.segment_id))
+    chosen = sorted(
+        best.values(), key=lambda row: (seeded_uniform(seed, "back-translation", row.segment_id), row.segment_id)
+    )
     return sorted(chosen[:sample], key=lambda row: (row.es_source, row.es_refs, row.segment_id))
 
 
@@ -79,7 +81,7 @@ def choose_examples(rows: Sequence[PairRow], *, seed: int, count: int = 3) -> li
         if low <= len(row.en) <= high and low <= len(row.es) <= high
     ]
     by_genre: dict[str, PairRow] = {}
-    for row in sorted(short, key=lambda row: (drawn(seed, "example", row.segment_id), row.segment_id)):
+    for row in sorted(short, key=lambda row: (seeded_uniform(seed, "example", row.segment_id), row.segment_id)):
         by_genre.setdefault(row.genre, row)
     chosen = list(by_genre.values())[:count]
     if len(chosen) < count:

@@ -13,7 +13,7 @@ PACKAGE = Path(stt_platform.__file__).parent
 MIDDLE = {"store", "models", "gpu", "gpu_facts", "gpu_watch", "host_facts", "settings", "files", "environments", "web"}
 GROUND = {
     *("audio", "speech", "scripture", "glossary", "translation", "training", "evaluation", "feedback", "delivery"),
-    "pool_worker",
+    *("pool_worker", "machine"),
 }
 HEAVY = {
     *("torch", "transformers", "pyannote", "faster_whisper", "av", "matplotlib", "onnxruntime", "piper"),
