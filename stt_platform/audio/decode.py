@@ -170,13 +170,13 @@ class BlockStream(Iterator[np.ndarray]):
         self._container.close()
 
     def _decode(self) -> Generator[np.ndarray, None, None]:
-        import av
+        import av.error
 
         try:
             yield from self._resampled()
         except UnreadableMedia:
             raise
-        except (av.FFmpegError, ValueError) as error:
+        except (av.error.FFmpegError, ValueError) as error:
             # A damaged header can promise a format that the resampler refuses.
             raise UnreadableMedia(self._path, "is damaged: its sound cannot be decoded") from error
 
@@ -221,20 +221,20 @@ class BlockStream(Iterator[np.ndarray]):
             yield frame
 
     def _decoded(self) -> Iterator[Any]:
-        import av
+        import av.error
 
         packets = self._container.demux(self._stream)
         while True:
             try:
                 packet = next(packets, None)
-            except av.FFmpegError:
+            except av.error.FFmpegError:
                 self.decode_errors += 1
                 packet = None
             try:
                 frames = packet.decode() if packet else self._stream.codec_context.decode(None)
-            except av.EOFError:
+            except av.error.EOFError:
                 frames = []
-            except av.FFmpegError:
+            except av.error.FFmpegError:
                 self.decode_errors += 1
                 frames = []
             yield from frames

@@ -105,13 +105,15 @@ def enhance(
         written = _write(kept, wav_out, gain_db)
 
     loudness_lufs = written.integrated_lufs
-    is_limited = gain_db < wanted_db and loudness_lufs is not None
+    shortfall_db = 0.0
+    if gain_db < wanted_db and loudness_lufs is not None:
+        shortfall_db = max(0.0, target_lufs - loudness_lufs)
     return Enhancement(
         loudness_before_lufs=before.integrated_lufs,
         gain_db=gain_db,
         loudness_lufs=loudness_lufs,
         true_peak_dbtp=written.true_peak_dbtp,
-        loudness_shortfall_db=max(0.0, target_lufs - loudness_lufs) if is_limited else 0.0,
+        loudness_shortfall_db=shortfall_db,
     )
 
 

@@ -51,14 +51,14 @@ def open_sound(path: Path) -> tuple[Any, Any]:
     Raises:
         UnreadableMedia: the file is empty, a folder, not there, no media file, or without sound.
     """
-    import av
+    import av.error
     from av.stream import Discard
 
     _check_file(path)
     try:
         # "file:", because FFmpeg takes what stands before a colon in a name for a protocol.
         container = av.open(f"file:{path.absolute()}", container_options=_ALLOWED, metadata_errors="replace")
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (av.error.FFmpegError, OSError, ValueError) as error:
         raise UnreadableMedia(path, "is not an audio or video file, or its beginning is damaged") from error
     stream = container.streams.best("audio")
     if stream is None or stream.codec_context is None:

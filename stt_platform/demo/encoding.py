@@ -52,6 +52,7 @@ def encode(path: Path, sound: np.ndarray, recording_format: RecordingFormat, tag
         stream = container.add_stream(
             recording_format.encoder, recording_format.rate_hz, layout=layout, options={"strict": "experimental"}
         )
+        assert isinstance(stream, av.AudioStream)
         stream.codec_context.flags |= CodecFlags.bitexact
         stream.codec_context.thread_count = 1
         if recording_format.bit_rate:

@@ -5,12 +5,13 @@ Reads requests as JSON lines from stdin and answers on stdout with lines {"progr
 """
 
 import faulthandler
-import importlib.util
+import importlib.machinery
 import json
 import os
 import sys
 import threading
 import traceback
+import types
 
 
 def main() -> None:
@@ -48,10 +49,9 @@ def serve(worker: str, requests: int, replies: int) -> None:
 
 
 def load(worker: str) -> object:
-    spec = importlib.util.spec_from_file_location("worker", worker)
-    module = importlib.util.module_from_spec(spec)
+    module = types.ModuleType("worker")
     sys.modules["worker"] = module
-    spec.loader.exec_module(module)
+    importlib.machinery.SourceFileLoader("worker", worker).exec_module(module)
     return module
 
 

@@ -1,8 +1,5 @@
 """Runs inside the isolated environment: COMET (Rei et al., EMNLP 2020 and WMT 2022) on rows of three texts."""
 
-# What it imports is in its own environment.
-# pyright: reportMissingImports=false, reportMissingModuleSource=false
-
 import functools
 import hashlib
 import inspect

@@ -3,9 +3,6 @@
 Speech over music or noise is 'speech'; singing is 'music'; what is below the energy threshold is 'noEnergy'.
 """
 
-# What it imports is in its own environment.
-# pyright: reportMissingImports=false, reportMissingModuleSource=false
-
 import functools
 import os
 import sys

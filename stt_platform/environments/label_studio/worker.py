@@ -1,8 +1,5 @@
 """Runs inside the isolated environment: the server of Label Studio, on this machine only, which tells nobody anything."""
 
-# What it imports is in its own environment.
-# pyright: reportMissingImports=false, reportMissingModuleSource=false
-
 import http.client
 import ipaddress
 import os
