@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -714,6 +715,10 @@ class UiSettings(_Section):
     def listening_address(self) -> str:
         """Where people find the listening page, without a slash at the end."""
         return self.listening_url.rstrip("/") or f"http://127.0.0.1:{self.listening_port}"
+
+    def page_address(self, page: str) -> str:
+        """Return the URL of a page, such as `scripture` or `sermon/2024-03-10--grace`, for links from elsewhere."""
+        return f"{self.listening_address}/{quote(page)}"
 
 
 def _profile_values(profile: str) -> dict[str, Any]:

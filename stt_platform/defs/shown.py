@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 
-from stt_platform.listening.addresses import page_address
 from stt_platform.orchestration.platform import Platform
 
 _TEXT_LENGTH = 120
@@ -25,7 +24,7 @@ def embedded(png: bytes, what: str) -> dg.MarkdownMetadataValue:
 
 def page(platform: Platform, name: str) -> dg.UrlMetadataValue:
     """A page of the platform's own, for a closer look."""
-    return dg.MetadataValue.url(page_address(name, platform.settings.ui.listening_address))
+    return dg.MetadataValue.url(platform.settings.ui.page_address(name))
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | str:

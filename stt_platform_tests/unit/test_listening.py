@@ -10,7 +10,6 @@ from starlette.testclient import TestClient
 
 import stt_platform.definitions  # noqa: F401
 from stt_platform.listening import app as listening_app
-from stt_platform.listening.addresses import sermon_address
 from stt_platform.orchestration.scopes import SERMON
 from stt_platform.orchestration.stage import stages, stages_of
 from stt_platform.settings import UiSettings, settings_file
@@ -411,15 +410,15 @@ def test_a_port_that_is_taken_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ui", "start_s", "address"),
+    ("ui", "address"),
     [
-        ({}, None, "http://127.0.0.1:3001/sermon/2024-03-10--x"),
-        ({"listening_port": 3101}, 12.3, "http://127.0.0.1:3101/sermon/2024-03-10--x#t=12.3"),
-        ({"listening_url": "https://hear.example.org/"}, None, "https://hear.example.org/sermon/2024-03-10--x"),
+        ({}, "http://127.0.0.1:3001/sermon/2024-03-10--x"),
+        ({"listening_port": 3101}, "http://127.0.0.1:3101/sermon/2024-03-10--x"),
+        ({"listening_url": "https://hear.example.org/"}, "https://hear.example.org/sermon/2024-03-10--x"),
     ],
 )
-def test_addresses_for_links_from_elsewhere(ui, start_s, address):
-    assert sermon_address("2024-03-10--x", UiSettings(**ui).listening_address, start_s) == address
+def test_addresses_for_links_from_elsewhere(ui, address):
+    assert UiSettings(**ui).page_address("sermon/2024-03-10--x") == address
 
 
 @pytest.mark.parametrize("url", ["hear.example.org", "https://me:secret@hear.example.org", "javascript:alert(1)"])

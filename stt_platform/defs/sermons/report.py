@@ -7,15 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
-
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.overview import Overview
 from stt_platform.audio.pictures import ChunkMark, Span, sermon_picture
 from stt_platform.defs.sermons.funnel import shown_funnel
-from stt_platform.defs.shown import embedded, table
+from stt_platform.defs.shown import embedded, page, table
 from stt_platform.files import write_atomically
-from stt_platform.listening.addresses import sermon_address
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import SERMON
 from stt_platform.orchestration.stage import stage
@@ -34,7 +31,7 @@ def sermon_metadata(platform: Platform, output: StageOutput) -> dict[str, Any]:
     if picture:
         metadata["picture"] = embedded(picture, "waveform and spectrogram")
     metadata |= {
-        "listen": dg.MetadataValue.url(sermon_address(output.owner, platform.settings.ui.listening_address)),
+        "listen": page(platform, f"sermon/{output.owner}"),
         **output.shown,
     }
     if output.stage in _WITH_FUNNEL:
