@@ -12,8 +12,8 @@ from stt_platform.defs.upkeep import jobs, summary
 from stt_platform.defs.upkeep.failed import LeftFailed, left_failed
 from stt_platform.defs.upkeep.reconciling import tell_instance
 from stt_platform.defs.upkeep.state import PlatformState, SermonState, read_state
+from stt_platform.orchestration import scopes
 from stt_platform.orchestration.platform import Platform
-from stt_platform.orchestration.scopes import CYCLE, SERMON
 from stt_platform.settings import PlatformError, UpkeepSettings
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
@@ -27,7 +27,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 def sermon(store: MetadataStore, tmp_path: Path, instance: dg.DagsterInstance) -> str:
     (tmp_path / "2024-03-10 Grace.wav").write_bytes(b"sound")
     assert [entry.sermon for entry in ingest(store, [tmp_path / "2024-03-10 Grace.wav"])] == [SERMON]
-    instance.add_dynamic_partitions(SERMON.name, [SERMON])
+    instance.add_dynamic_partitions(scopes.SERMON.name, [SERMON])
     return SERMON
 
 
@@ -96,7 +96,7 @@ def test_it_leaves_the_list_when_it_is_made(
 def test_a_failed_cycle_and_a_failed_asset_are_listed(
     stt_home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    instance.add_dynamic_partitions(CYCLE.name, ["3"])
+    instance.add_dynamic_partitions(scopes.CYCLE.name, ["3"])
     fail(monkeypatch, "stt_platform.orchestration.assets.run_stage", PlatformError("no room: make some"))
     platform = {"platform": Platform(home_folder=str(stt_home))}
     corrections, glossary = (defs.get_assets_def(name) for name in ("corrections", "glossary"))
@@ -123,13 +123,13 @@ def test_a_database_that_is_damaged_fails_the_check_and_the_summary_is_made(
 def test_the_instance_is_told_what_lies_on_the_disk(
     store: MetadataStore, sermon: str, instance: dg.DagsterInstance
 ) -> None:
-    instance.delete_dynamic_partition(SERMON.name, SERMON)
+    instance.delete_dynamic_partition(scopes.SERMON.name, SERMON)
     build_stage(store, SERMON, "recording", "0" * 64, lambda folder: StageResult())
     build_stage(store, "corpus", "glossary", "0" * 64, lambda folder: StageResult())
     build_stage(store, "cycle-2", "corrections", "0" * 64, lambda folder: StageResult())
     assert tell_instance(store.home, instance) == 3
-    assert instance.get_dynamic_partitions(SERMON.name) == [SERMON]
-    assert instance.get_dynamic_partitions(CYCLE.name) == ["2"]
+    assert instance.get_dynamic_partitions(scopes.SERMON.name) == [SERMON]
+    assert instance.get_dynamic_partitions(scopes.CYCLE.name) == ["2"]
     assert instance.get_materialized_partitions(dg.AssetKey("recording")) == {SERMON}
     assert instance.get_materialized_partitions(dg.AssetKey("corrections")) == {"2"}
     assert tell_instance(store.home, instance) == 0
