@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint ui label-studio prove audit lock docs environments clean
+.PHONY: help setup demo test check lint types unit ui label-studio prove bench audit lock docs environments clean
 
 VENV := .venv
 UV := .tools/uv/bin/uv
@@ -38,14 +38,29 @@ test: setup ## All tests: unit, runs, e2e
 	tools/chromium.sh
 	$(PYTEST) --numprocesses 3 --dist loadfile
 
-lint: setup ## Style and imports
+check: lint types unit ## What to run before a commit: lint, types, unit tests
+
+lint: setup ## Style, and the direction of imports
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports --no-logo --no-cache
+
+types: setup ## Types
+	$(VENV)/bin/basedpyright
+
+unit: setup ## Unit tests
+	$(PYTEST) --numprocesses 2 --dist loadfile stt_platform_tests/unit
 
 prove: setup ## The slow proofs: benchmarks and long stress
 	$(VENV)/bin/python benchmarks/stress.py --processes 8 --claims 500 --fragments 500
 	$(VENV)/bin/python -m benchmarks.chaos --trials 30 --rounds 9
 	$(PYTEST) -m prove
+
+bench: setup ## Short benchmarks: orchestration, discovery, store, translation in batches
+	$(VENV)/bin/python -m benchmarks.orchestration --sermons 2
+	$(VENV)/bin/python -m benchmarks.scale --sermons 20
+	$(VENV)/bin/python -m benchmarks.stress --processes 4 --claims 50 --fragments 50
+	$(VENV)/bin/python -m benchmarks.translation --verses 20
 
 audit: $(UV) ## Known vulnerabilities of the pinned packages; needs the network
 	$(UV) tool run --from pip-audit==2.10.1 pip-audit --disable-pip --require-hashes --requirement requirements.lock
