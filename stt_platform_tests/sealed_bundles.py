@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from stt_platform.delivery.bundle import BundlePart, HubBase, seal_bundle
+from stt_platform.store.bundles import LATEST, LATEST_TXT
 
 VERSIONS = {"transformers": "5.23.0", "peft": "0.21.2", "torch": "2.11.0"}
 WEIGHTS = "fine_tuned_whisper_mi/adapter_model.safetensors"
@@ -30,3 +31,11 @@ def flip(path: Path, at: int | None = None) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2 if at is None else at] ^= 1
     path.write_bytes(content)
+
+
+def latest_bundle(shelf: Path) -> Path | None:
+    """The bundle that `latest` points at, as a link or by the name in `latest.txt`; None where there is neither."""
+    if (shelf / LATEST).is_dir():
+        return (shelf / LATEST).resolve()
+    told = shelf / LATEST_TXT
+    return shelf / told.read_text(encoding="utf-8").strip() if told.is_file() else None

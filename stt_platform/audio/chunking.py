@@ -9,7 +9,7 @@ word may be cut with them.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -58,15 +58,6 @@ class Chunk:
     status: str
     reason: str | None
     gate: str | None = None
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Where the samples of a recording went; the three add up to its length."""
-
-    accepted_samples: int
-    rejected_samples: int
-    non_speech_samples: int
 
 
 @dataclass(frozen=True)
@@ -182,13 +173,6 @@ def borders_in_pauses(borders: Iterable[int], probabilities: np.ndarray, *, tota
         probabilities, total_samples=total_samples, min_speech_ms=0, min_silence_ms=SHORTEST_CUT_PAUSE_MS
     )
     return sorted({_in_a_pause(border, regions) for border in borders})
-
-
-def coverage(chunks: Sequence[Chunk], total_samples: int) -> Coverage:
-    """How many samples of a recording are in accepted chunks, in rejected ones, and in none."""
-    accepted = sum(c.end_sample - c.start_sample for c in chunks if c.status == "accepted")
-    rejected = sum(c.end_sample - c.start_sample for c in chunks if c.status != "accepted")
-    return Coverage(accepted, rejected, total_samples - accepted - rejected)
 
 
 def _in_a_pause(border: int, regions: list[Region]) -> int:

@@ -227,17 +227,6 @@ def read_jsonl(path: Path, folder: Path) -> TranslationSet | SpeechSet:
     return SpeechSet(name, licence, (path,), tuple(utterances))
 
 
-def read_librispeech(root: Path, folder: Path) -> SpeechSet:
-    """Read a folder `speaker/chapter/` with recordings and `*.trans.txt` (Panayotov et al. 2015, "Librispeech").
-
-    Recordings without a line and lines without a recording are marked.
-
-    Raises:
-        BadGeneralSet: naming file, line and remedy.
-    """
-    return _librispeech(root, sorted(root.rglob("*.trans.txt")), folder)
-
-
 def _librispeech(root: Path, transcripts: Iterable[Path], folder: Path) -> SpeechSet:
     licence, utterances, files = _licence(root, folder), [], sorted(transcripts)
     for path in files:

@@ -1,6 +1,5 @@
 """From a text as published to clean rows, without loss: what is taken out of a verse is kept beside it."""
 
-from collections import Counter
 from collections.abc import Iterable
 
 from stt_platform.scripture.grid import in_grid
@@ -71,15 +70,6 @@ def clean_text(raw: RawText) -> ScriptureText:
         every = len(text.by_ref) + len(text.blank)
         raise DamagedSourceError(f"{raw.offer.source} is damaged: {len(text.blank)} of its {every} verses are blank")
     return text
-
-
-def removed_counts(text: ScriptureText) -> dict[str, int]:
-    """How often each kind of thing was taken out, rows of their own and blank verses included."""
-    counts = Counter(str(Removed.of(entry)) for row in (*text.verses, *text.blank) for entry in row.removed)
-    counts.update(row.kind for row in text.verses if row.kind != "verse")
-    if text.blank:
-        counts["blank"] = len(text.blank)
-    return dict(sorted(counts.items()))
 
 
 def _stripped(raw: RawText, language: str) -> _Rows:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from stt_platform.delivery.verify_bundle import MANIFEST, Unfit, damage, read_manifest
+from stt_platform.delivery.verify_bundle import Unfit, damage, read_manifest
 from stt_platform.files import temporary_name
 from stt_platform.settings import PlatformError
 
@@ -75,18 +75,6 @@ def place_bundle(bundle: Path, shelf: Path, *, keep: int) -> Placed:
             "mounted and may be written to, and run it again; what was made is kept and only the copying is repeated"
         ) from error
     return Placed(target, latest, was_there)
-
-
-def latest_bundle(shelf: Path) -> Path | None:
-    """Return the bundle that `latest` points at, or None."""
-    link = shelf / LATEST
-    if link.is_dir():
-        return link.resolve()
-    try:
-        name = (shelf / LATEST_TXT).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return None
-    return shelf / name if (shelf / name / MANIFEST).is_file() else None
 
 
 def bundle_bytes(bundle: Path) -> int:

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from stt_platform.audio.chunking import Coverage, borders_in_pauses, coverage, cut_chunks
+from stt_platform.audio.chunking import borders_in_pauses, cut_chunks
 
 HZ = 16_000
 FRAME = 512
@@ -172,9 +172,7 @@ def test_what_always_holds(target_s):
             else:
                 assert c.status == "rejected"
                 assert c.reason
-        found = coverage(chunks, total_samples)
-        assert found.accepted_samples + found.rejected_samples + found.non_speech_samples == total_samples
-        assert found.non_speech_samples >= 0
+        assert sum(c.end_sample - c.start_sample for c in chunks) <= total_samples
         # No frame that is surely speech is outside of the chunks.
         covered = np.zeros(total_samples, dtype=bool)
         for c in chunks:
@@ -182,14 +180,6 @@ def test_what_always_holds(target_s):
         assert covered[np.repeat(probabilities >= 0.5, FRAME)[:total_samples]].all()
         lengths += [c.end_sample - c.start_sample for c in chunks]
     assert max(lengths) <= 30 * HZ
-
-
-def test_coverage_counts_samples():
-    chunks = chunks_of(probabilities_of((0.0, 3.2), (0.95, 0.32), (0.0, 3.2), (0.95, 6.4), (0.0, 3.2)))
-    total_samples = int(16.32 * HZ)
-    assert coverage(chunks, total_samples) == Coverage(
-        accepted_samples=int(6.6 * HZ), rejected_samples=int(0.52 * HZ), non_speech_samples=int(9.2 * HZ)
-    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from stt_platform.evaluation.general_sets import (
     BadGeneralSet,
     read_general_sets,
     read_jsonl,
-    read_librispeech,
     read_parallel,
     read_tsv,
 )
@@ -163,13 +162,12 @@ def test_speech_as_librispeech_lays_it_out(tmp_path: Path) -> None:
         ("61-70968-0001", "GIVE NOT SO", "61", "there is no recording '61-70968-0001.flac'"),
         ("61-70968-0002", "", "61", "there is no transcript"),
     ]
-    assert read_librispeech(tmp_path / "LibriSpeech/test-clean", tmp_path) == sets.speech[0]
 
 
 def test_a_line_that_names_no_recording_is_refused(tmp_path: Path) -> None:
     put(tmp_path / "61/70968/61-70968.trans.txt", "61-70968-0000 GIVE\nHE BEGAN\n")
-    with pytest.raises(BadGeneralSet, match=r"61-70968\.trans\.txt, line 2: 'HE' is not speaker-chapter-number"):
-        read_librispeech(tmp_path, tmp_path)
+    (problem,) = read_general_sets(tmp_path).problems
+    assert "61-70968.trans.txt, line 2: 'HE' is not speaker-chapter-number" in problem
 
 
 def test_real_sets(test_data: Path) -> None:
