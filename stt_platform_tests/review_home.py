@@ -8,7 +8,7 @@ import numpy as np
 import soundfile as sf
 
 from stt_platform.audio import SAMPLE_RATE_HZ
-from stt_platform.feedback.tasks import ReviewTask
+from stt_platform.feedback.tools.base import ReviewTask
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import StageResult, build_stage, part_owner
 

@@ -175,7 +175,7 @@ def ui() -> None:
 @main.command("label-studio")
 def label_studio() -> None:
     """Serve Label Studio on this machine, where people correct what was heard, until Ctrl-C."""
-    from stt_platform.cli.label_studio import serve_label_studio
+    from stt_platform.cli.label_studio_server import serve_label_studio
 
     serve_label_studio(home(), load_settings().label_studio, console)
 

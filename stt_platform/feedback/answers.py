@@ -27,8 +27,6 @@ VERDICT_LABELS: Mapping[Verdict, str] = {
 }
 """What reviewers see."""
 
-Tool = Literal["label_studio", "prodigy", "table"]
-
 TEXT_FIELD, VERDICT_FIELD, SPEAKER_FIELD = "transcription", "verdict", "speaker"
 """Names of the fields that a reviewer fills in."""
 
@@ -84,7 +82,7 @@ class Answer:
     reviewer: str = ""
     source: str = ""
     place: str = ""
-    tool: Tool = "table"
+    tool: str = "table"
     answered_at: str = ""
     spent_s: float | None = None
     proposal: str | None = None
@@ -107,7 +105,7 @@ class Origin:
     received_at: str = ""
 
 
-def unreadable(origin: Origin, tool: Tool, reason: str, raw: object) -> Answer:
+def unreadable(origin: Origin, tool: str, reason: str, raw: object) -> Answer:
     """The mark of an item that cannot be read. `raw` is the item itself, or its bytes."""
     content = raw if isinstance(raw, bytes) else json.dumps(raw, sort_keys=True, default=str).encode()
     return Answer(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stt_platform.feedback.answers import FOREIGN, UNREADABLE, VERDICT_LABELS, Answer, Tool, Verdict, shown
+from stt_platform.feedback.answers import FOREIGN, UNREADABLE, VERDICT_LABELS, Answer, Verdict, shown
 
 ACCEPTED, REJECTED, SUPERSEDED = "accepted", "rejected", "superseded"
 
@@ -63,7 +63,7 @@ class Correction:
     verdict: Verdict
     speaker: str
     reviewer: str
-    tool: Tool
+    tool: str
     source: str
     answered_at: str
     spent_s: float | None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stt_platform.feedback.answers import Malformed, audio_name, named, seconds, shown, tidy
-from stt_platform.feedback.reading import file_name, json_value, text_of
+from stt_platform.feedback.text_files import file_name, json_value, text_of
 
 READABLE, REJECTED = "readable", "rejected"
 

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from stt_platform.feedback import label_studio, prodigy, table
-from stt_platform.feedback.answers import OPEN, TEXT_FIELD, UNREADABLE, Answer, Malformed, Origin, shown, unreadable
-
-MAX_BYTES = 200_000_000
-
-# What a file begins with that is no text, and what to do with it.
-_NO_TEXT = (
-    (b"PK\x03\x04", "a spreadsheet's own format or a ZIP archive; save it as “CSV UTF-8”, or unpack it"),
-    (b"\xd0\xcf\x11\xe0", "an old spreadsheet; save it as “CSV UTF-8”"),
-    (b"\x1f\x8b", "compressed; unpack it"),
-    (b"SQLite format 3\x00", "a database; export from it (Prodigy: db-out)"),
-    (b"\xff\xfe", "UTF-16; save it as UTF-8 (“CSV UTF-8” in a spreadsheet)"),
-    (b"\xfe\xff", "UTF-16; save it as UTF-8 (“CSV UTF-8” in a spreadsheet)"),
-)
+from stt_platform.feedback.answers import OPEN, UNREADABLE, Answer, Malformed, Origin, shown, unreadable
+from stt_platform.feedback.text_files import file_name, json_value, text_of
+from stt_platform.feedback.tools import TOOLS
+from stt_platform.feedback.tools.label_studio import LabelStudio
+from stt_platform.feedback.tools.prodigy import Prodigy
+from stt_platform.feedback.tools.table import Table
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,7 @@ def read_answers(path: Path, *, text_field: str | None = None, received_at: str 
     try:
         content = text_of(path)
     except Malformed as problem:
-        return _export(origin, [unreadable(origin, "table", str(problem), origin.source)])
+        return _export(origin, [unreadable(origin, Table.name, str(problem), origin.source)])
     return _export(origin, _answers(content, origin, text_field))
 
 
@@ -67,82 +57,32 @@ def item_answers(item: object, origin: Origin, *, text_field: str | None = None)
     try:
         return _item_answers(item, origin, text_field)
     except RecursionError:
-        return [unreadable(origin, "table", "it is nested too deeply to be an answer", b"nested too deeply")]
+        return [unreadable(origin, Table.name, "it is nested too deeply to be an answer", b"nested too deeply")]
 
 
 def _item_answers(item: object, origin: Origin, text_field: str | None) -> list[Answer]:
     if not isinstance(item, dict):
-        return [unreadable(origin, "table", f"{shown(item)} is no task and no answer; an object was expected", item)]
-    if label_studio.is_task(item):
-        return list(label_studio.task_answers(item, origin, text_field=text_field or TEXT_FIELD))
-    if label_studio.is_row(item):
-        return [label_studio.row_answer(item, origin, text_field=text_field or TEXT_FIELD)]
-    if prodigy.is_example(item):
-        return [prodigy.example_answer(item, origin, text_field=text_field)]
-    if any(name in item for name in ((text_field,) if text_field else table.TEXT_COLUMNS)):
-        return [table.row_answer(item, origin, text_field=text_field)]
+        return [unreadable(origin, Table.name, f"{shown(item)} is no task and no answer; an object was expected", item)]
+    for tool in TOOLS:
+        if (found := tool.parse(item, origin, text_field=text_field)) is not None:
+            return list(found)
     there = ", ".join(sorted(item)) or "nothing"
     reason = f"neither a task with annotations nor a row with a text (it has {shown(there)}); export it again"
-    return [unreadable(origin, "table", reason, item)]
-
-
-def file_name(path: Path) -> str:
-    """The name of a file as text; bytes that are none are shown as “?”."""
-    return path.name.encode("utf-8", "replace").decode()
-
-
-def text_of(path: Path) -> str:
-    """The text of a file that somebody put there: UTF-8, without the mark.
-
-    Raises:
-        Malformed: with the value and the remedy, for anything else.
-    """
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise Malformed("it is no file; put a file here")
-        if found.st_size >= MAX_BYTES:
-            size = f"{found.st_size / 1e6:.0f} MB"
-            raise Malformed(f"it has {size}, less than {MAX_BYTES // 1_000_000} MB can be read: export what is new")
-        raw = path.read_bytes()
-    except OSError as error:
-        raise Malformed(f"it cannot be opened ({error.strerror}); put it there again") from error
-    for begins, what in _NO_TEXT:
-        if raw.startswith(begins):
-            raise Malformed(f"it is {what}")
-    return _decoded(raw)
-
-
-def _decoded(raw: bytes) -> str:
-    try:
-        content = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise Malformed(
-            f"it is not UTF-8 at byte {error.start} (0x{raw[error.start]:02x}, line {line}); "
-            "save it as UTF-8 (“CSV UTF-8” in a spreadsheet)"
-        ) from error
-    if "\0" in content:
-        raise Malformed(
-            "it holds zero bytes, as UTF-16 and programs do; save it as UTF-8 (“CSV UTF-8” in a spreadsheet)"
-        )
-    if content.lstrip()[:1] == "<":
-        raise Malformed("it is a web page and no export; sign in, and export again")
-    if not content.strip():
-        raise Malformed("it is empty; export it again")
-    return content
+    return [unreadable(origin, Table.name, reason, item)]
 
 
 def _answers(content: str, origin: Origin, text_field: str | None) -> Iterable[Answer]:
     if content.lstrip()[:1] not in ("{", "["):
-        return table.table_answers(content, origin, text_field=text_field)
+        return next(
+            found for tool in TOOLS if (found := tool.parse(content, origin, text_field=text_field)) is not None
+        )
     if (lines := _json_lines(content)) is not None:
         return _of_lines(lines, origin, text_field)
     try:
         whole = json_value(content)
     except Malformed as problem:
         reason = f"{problem}; it may have been cut off: export it again"
-        return [unreadable(origin, "label_studio", reason, content.encode())]
+        return [unreadable(origin, LabelStudio.name, reason, content.encode())]
     return _of_items(whole if isinstance(whole, list) else [whole], origin, text_field)
 
 
@@ -172,7 +112,7 @@ def _of_lines(lines: list[str], origin: Origin, text_field: str | None) -> Itera
         try:
             item = json_value(line)
         except Malformed as problem:
-            yield unreadable(place, "prodigy", str(problem), line.encode())
+            yield unreadable(place, Prodigy.name, str(problem), line.encode())
             continue
         yield from item_answers(item, place, text_field=text_field)
 
@@ -182,16 +122,6 @@ def _of_items(items: list[Any], origin: Origin, text_field: str | None) -> Itera
         yield from item_answers(
             item, Origin(origin.source, f"item {number}", origin.received_at), text_field=text_field
         )
-
-
-def json_value(text: str) -> Any:
-    """The value that JSON stands for. Raises `Malformed` with line and column."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise Malformed(f"broken JSON in line {error.lineno}, column {error.colno} ({error.msg})") from error
-    except (RecursionError, ValueError) as error:
-        raise Malformed(f"JSON that nothing can be made of ({str(error)[:80]})") from error
 
 
 def _export(origin: Origin, answers: Iterable[Answer]) -> Export:

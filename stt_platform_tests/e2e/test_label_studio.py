@@ -17,7 +17,7 @@ import requests
 from playwright.sync_api import Browser, Page, expect
 
 from stt_platform.definitions import defs
-from stt_platform.defs.feedback.label_studio import push_tasks, read_tasks, review_server
+from stt_platform.defs.feedback.flagged import read_tasks
 from stt_platform.defs.feedback.loop import new_corrections
 from stt_platform.defs.feedback.sensors import label_studio_answers
 from stt_platform.environments import environment
@@ -25,8 +25,9 @@ from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import with_cycle
 from stt_platform.orchestration.stage import stages
 from stt_platform.settings import LabelStudioSettings
-from stt_platform.store.label_studio import TOKEN_VARIABLE, USER, own_server
+from stt_platform.store.label_studio_folder import TOKEN_VARIABLE, USER, own_server
 from stt_platform.store.metadata import MetadataStore
+from stt_platform.web.label_studio_reviews import label_studio_reviews
 from stt_platform_tests.e2e.running import free_port, wait_until
 from stt_platform_tests.review_home import DURATION_S, HEARD, chunk_id, make_review_home, sound_path
 
@@ -242,11 +243,11 @@ def test_another_server_is_sent_the_sound_and_takes_a_personal_token(
     ).json()
     monkeypatch.setenv(TOKEN_VARIABLE, made["token"])
     settings = LabelStudioSettings(url=review.address, project="Elsewhere")
-    tasks = read_tasks(stages()["review_tasks"].output(review.home, "0").folder / "tasks.json")
-    with review_server(review.home, settings) as server:
-        added = [push_tasks(review.home, settings, server, tasks[:n]).added for n in (1, 2, 2)]
-        project = server.find_project("Elsewhere")
-        (first, _) = server.changed_tasks(project, "")
+    tasks = read_tasks(stages()["review_tasks"].output(review.home, "0"))
+    with label_studio_reviews(review.home, settings) as reviews:
+        added = [reviews.push(tasks[:n]).added for n in (1, 2, 2)]
+        project = reviews.project()
+        (first, _) = reviews.client.changed_tasks(project, "")
     assert added == [1, 1, 0]
     assert re.fullmatch(rf"/data/upload/{project.id}/.*{chunk_id(0)}\.flac", first["data"]["audio"])
     assert review.get(first["data"]["audio"]).content == (review.home / sound_path(0)).read_bytes()

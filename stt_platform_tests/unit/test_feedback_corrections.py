@@ -21,7 +21,8 @@ from stt_platform.feedback.corrections import (
     merge_answers,
 )
 from stt_platform.feedback.reading import read_answers
-from stt_platform.feedback.tasks import ReviewTask, review_csv
+from stt_platform.feedback.tools.base import ReviewTask
+from stt_platform.feedback.tools.table import review_csv
 
 SERMON = "2024-03-03--the-lamp"
 CHUNKS = {

@@ -20,7 +20,8 @@ from stt_platform.feedback.answers import (
     verdict_of,
 )
 from stt_platform.feedback.corrections import ACCEPTED, KnownChunk, merge_answers
-from stt_platform.feedback.reading import MAX_BYTES, read_answers
+from stt_platform.feedback.reading import read_answers
+from stt_platform.feedback.text_files import MAX_BYTES
 
 EXPORTS = Path(__file__).parents[1] / "feedback_exports"
 CHUNKS = {

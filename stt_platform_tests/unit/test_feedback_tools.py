@@ -9,10 +9,11 @@ from xml.etree import ElementTree
 import pytest
 
 from stt_platform.feedback.answers import OPEN, SKIPPED, UNREADABLE, VERDICT_LABELS, Answer, Origin, verdict_of
-from stt_platform.feedback.prodigy import example_answer, prodigy_tasks
 from stt_platform.feedback.reading import Export, read_answers
-from stt_platform.feedback.table import as_cell, from_cell
-from stt_platform.feedback.tasks import AUDIO, ReviewTask, label_studio_tasks, labelling_configuration, review_csv
+from stt_platform.feedback.tools.base import ReviewTask
+from stt_platform.feedback.tools.label_studio import AUDIO, label_studio_tasks, labelling_configuration
+from stt_platform.feedback.tools.prodigy import example_answer, prodigy_tasks
+from stt_platform.feedback.tools.table import as_cell, from_cell, review_csv
 
 EXPORTS = Path(__file__).parents[1] / "feedback_exports"
 TASK = ReviewTask(

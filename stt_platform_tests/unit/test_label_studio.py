@@ -12,16 +12,17 @@ import dagster as dg
 import pytest
 
 from stt_platform.definitions import defs
-from stt_platform.defs.feedback.label_studio import answers_name, pull_answers, push_tasks, read_tasks, review_server
+from stt_platform.defs.feedback.flagged import read_tasks
 from stt_platform.defs.feedback.sensors import label_studio_answers
 from stt_platform.feedback.reading import read_answers
-from stt_platform.feedback.tasks import ReviewTask, labelling_configuration
+from stt_platform.feedback.tools.base import ReviewTask
+from stt_platform.feedback.tools.label_studio import labelling_configuration
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.running import run_stage
 from stt_platform.orchestration.scopes import with_cycle
 from stt_platform.orchestration.stage import stages
 from stt_platform.settings import LabelStudioSettings, PlatformError, SettingsError, load_settings, repository
-from stt_platform.store.label_studio import (
+from stt_platform.store.label_studio_folder import (
     TOKEN_VARIABLE,
     access_token,
     audio_folder,
@@ -29,7 +30,13 @@ from stt_platform.store.label_studio import (
     kept_answers,
     own_server,
 )
-from stt_platform.web.label_studio import LabelStudio, LabelStudioError, LabelStudioUnreachable, ReviewProject
+from stt_platform.web.label_studio_client import (
+    LabelStudioClient,
+    LabelStudioError,
+    LabelStudioUnreachable,
+    ReviewProject,
+)
+from stt_platform.web.label_studio_reviews import answers_name, label_studio_reviews
 from stt_platform_tests import label_studio_site as fake
 from stt_platform_tests.review_home import HEARD, chunk_id, flag, make_review_home, sound_path
 
@@ -45,8 +52,8 @@ def site() -> Iterator[fake.Site]:
 
 
 @pytest.fixture
-def server(site: fake.Site) -> Iterator[LabelStudio]:
-    with LabelStudio(site.address, fake.TOKEN) as server:
+def server(site: fake.Site) -> Iterator[LabelStudioClient]:
+    with LabelStudioClient(site.address, fake.TOKEN) as server:
         yield server
 
 
@@ -66,7 +73,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def listed(home: Path) -> list[ReviewTask]:
-    return read_tasks(stages()["flagged_segments"].output(home, "0").folder / "tasks.json")
+    return read_tasks(stages()["flagged_segments"].output(home, "0"))
 
 
 def make_tasks(home: Path, cycle: int = 0) -> None:
@@ -86,7 +93,7 @@ def answers_file(home: Path, project: int = 1) -> Path:
 # The client
 
 
-def test_a_project_is_made_once_and_found_by_its_title(site: fake.Site, server: LabelStudio) -> None:
+def test_a_project_is_made_once_and_found_by_its_title(site: fake.Site, server: LabelStudioClient) -> None:
     assert server.find_project(TITLE) is None
     made = server.make_project(TITLE, labelling_configuration())
     server.make_project(f"{TITLE} of another church", labelling_configuration())
@@ -95,21 +102,21 @@ def test_a_project_is_made_once_and_found_by_its_title(site: fake.Site, server: 
     assert found == made == ReviewProject(1, f"{site.address}/projects/1/data", 0, 0, labelling_configuration())
 
 
-def test_a_folder_is_made_known_once(site: fake.Site, server: LabelStudio) -> None:
+def test_a_folder_is_made_known_once(site: fake.Site, server: LabelStudioClient) -> None:
     project = server.make_project(TITLE, "<View/>")
     for _ in range(2):
         server.play_from(project, Path("/srv/audio"))
     assert [storage["path"] for storage in site.storages] == ["/srv/audio"]
 
 
-def test_every_page_of_tasks_is_read(site: fake.Site, server: LabelStudio) -> None:
+def test_every_page_of_tasks_is_read(site: fake.Site, server: LabelStudioClient) -> None:
     project = server.make_project(TITLE, "<View/>")
     server.add_tasks(project, [{"data": {"chunk_id": f"c{n}"}, "predictions": []} for n in range(451)])
     assert [data["chunk_id"] for data in server.task_data(project)] == [f"c{n}" for n in range(451)]
     assert len(server.changed_tasks(project, "")) == 451
 
 
-def test_changes_are_asked_for_from_a_time_on(site: fake.Site, server: LabelStudio) -> None:
+def test_changes_are_asked_for_from_a_time_on(site: fake.Site, server: LabelStudioClient) -> None:
     project = server.make_project(TITLE, "<View/>")
     server.add_tasks(project, [{"data": {"chunk_id": f"c{n}"}, "predictions": []} for n in range(3)])
     site.seconds = 600
@@ -120,7 +127,7 @@ def test_changes_are_asked_for_from_a_time_on(site: fake.Site, server: LabelStud
 
 
 def test_a_personal_token_buys_another_that_is_used(site: fake.Site) -> None:
-    with LabelStudio(site.address, fake.PERSONAL_TOKEN) as server:
+    with LabelStudioClient(site.address, fake.PERSONAL_TOKEN) as server:
         assert server.find_project(TITLE) is None
         server.make_project(TITLE, "<View/>")
     assert [path for _, path, _ in site.requests].count("/api/token/refresh/") == 1
@@ -129,7 +136,7 @@ def test_a_personal_token_buys_another_that_is_used(site: fake.Site) -> None:
 
 @pytest.mark.parametrize("token", ["b" * 40, "not.the.right"])
 def test_a_wrong_token_is_an_error_that_does_not_tell_it(site: fake.Site, token: str) -> None:
-    with LabelStudio(site.address, token) as server, pytest.raises(LabelStudioError) as refused:
+    with LabelStudioClient(site.address, token) as server, pytest.raises(LabelStudioError) as refused:
         server.find_project(TITLE)
     assert "does not accept the token" in str(refused.value)
     assert TOKEN_VARIABLE in str(refused.value)
@@ -147,7 +154,7 @@ def test_a_wrong_token_is_an_error_that_does_not_tell_it(site: fake.Site, token:
     ],
 )
 def test_what_is_no_answer_of_label_studio_is_quoted(
-    site: fake.Site, server: LabelStudio, status: int, said: str, told: str
+    site: fake.Site, server: LabelStudioClient, status: int, said: str, told: str
 ) -> None:
     site.refusals["/api/projects/"] = (status, said)
     with pytest.raises(LabelStudioError, match=told):
@@ -156,7 +163,10 @@ def test_what_is_no_answer_of_label_studio_is_quoted(
 
 
 def test_where_nobody_answers_the_error_says_what_starts_it() -> None:
-    with LabelStudio(NOWHERE, fake.TOKEN) as server, pytest.raises(LabelStudioUnreachable, match="make label-studio"):
+    with (
+        LabelStudioClient(NOWHERE, fake.TOKEN) as server,
+        pytest.raises(LabelStudioUnreachable, match="make label-studio"),
+    ):
         server.find_project(TITLE)
 
 
@@ -224,10 +234,10 @@ def test_the_server_connects_to_this_machine_only() -> None:
 def test_tasks_are_pushed_once_and_again_where_something_else_was_heard(own: fake.Site, stt_home: Path) -> None:
     settings = load_settings(stt_home).label_studio
     tasks = listed(stt_home)
-    with review_server(stt_home, settings) as server:
-        added = [push_tasks(stt_home, settings, server, tasks[:n]).added for n in (2, 3, 3)]
+    with label_studio_reviews(stt_home, settings) as reviews:
+        added = [reviews.push(tasks[:n]).added for n in (2, 3, 3)]
         heard_anew = [replace(tasks[0], proposal="the lamp was lit again")]
-        added.append(push_tasks(stt_home, settings, server, heard_anew).added)
+        added.append(reviews.push(heard_anew).added)
     assert added == [2, 1, 0, 1]
     assert [task["data"]["proposal"] for task in own.tasks.values()] == [*HEARD, "the lamp was lit again"]
     first = own.tasks[1]
@@ -240,8 +250,8 @@ def test_tasks_are_pushed_once_and_again_where_something_else_was_heard(own: fak
 def test_what_has_lost_its_sound_is_left_out_and_counted(own: fake.Site, stt_home: Path) -> None:
     settings = load_settings(stt_home).label_studio
     (stt_home / sound_path(1)).unlink()
-    with review_server(stt_home, settings) as server:
-        pushed = push_tasks(stt_home, settings, server, listed(stt_home))
+    with label_studio_reviews(stt_home, settings) as reviews:
+        pushed = reviews.push(listed(stt_home))
     assert (pushed.added, pushed.silent) == (2, 1)
     assert {task["data"]["chunk_id"] for task in own.tasks.values()} == {chunk_id(0), chunk_id(2)}
 
@@ -250,9 +260,9 @@ def test_another_server_is_sent_the_sound(site: fake.Site, stt_home: Path, monke
     make_review_home(stt_home)
     monkeypatch.setenv(TOKEN_VARIABLE, fake.TOKEN)
     settings = LabelStudioSettings(url=site.address)
-    with review_server(stt_home, settings) as server:
+    with label_studio_reviews(stt_home, settings) as reviews:
         for _ in range(2):
-            pushed = push_tasks(stt_home, settings, server, listed(stt_home))
+            pushed = reviews.push(listed(stt_home))
     assert not site.storages
     assert len(site.uploads) == 3
     assert (stt_home / sound_path(0)).read_bytes() in site.uploads[0]
@@ -267,22 +277,22 @@ def test_a_push_that_was_cut_off_goes_on_with_the_rest(
     monkeypatch.setenv(TOKEN_VARIABLE, fake.TOKEN)
     settings, tasks = LabelStudioSettings(url=site.address), listed(stt_home)
     many = [replace(tasks[0], proposal=f"amen {number}") for number in range(30)]
-    with review_server(stt_home, settings) as server:
+    with label_studio_reviews(stt_home, settings) as reviews:
         site.refusals["/api/import/file-upload/28"] = (500, "no room")
         with pytest.raises(LabelStudioError, match="no room"):
-            push_tasks(stt_home, settings, server, many)
+            reviews.push(many)
         assert len(site.tasks) == 25
         site.refusals.clear()
-        assert push_tasks(stt_home, settings, server, many).added == 5
+        assert reviews.push(many).added == 5
     assert [task["data"]["proposal"] for task in site.tasks.values()] == [task.proposal for task in many]
 
 
 def test_a_project_of_that_title_with_another_form_is_not_filled(own: fake.Site, stt_home: Path) -> None:
     settings = load_settings(stt_home).label_studio
-    with review_server(stt_home, settings) as server:
-        server.make_project(TITLE, "<View><Text name='a' value='$a'/></View>")
+    with label_studio_reviews(stt_home, settings) as reviews:
+        reviews.client.make_project(TITLE, "<View><Text name='a' value='$a'/></View>")
         with pytest.raises(PlatformError, match=r"another title \(setting label_studio\.project\)"):
-            push_tasks(stt_home, settings, server, listed(stt_home))
+            reviews.push(listed(stt_home))
     assert not own.tasks
 
 
@@ -291,20 +301,20 @@ def test_a_project_of_that_title_with_another_form_is_not_filled(own: fake.Site,
 
 def test_the_latest_state_of_each_task_is_kept(own: fake.Site, stt_home: Path) -> None:
     settings = load_settings(stt_home).label_studio
-    with review_server(stt_home, settings) as server:
-        project = push_tasks(stt_home, settings, server, listed(stt_home)).project
-        nothing = pull_answers(stt_home, settings, server, project, "")
+    with label_studio_reviews(stt_home, settings) as reviews:
+        project = reviews.push(listed(stt_home)).project
+        nothing = reviews.pull(project, "")
         assert (nothing.changed, nothing.file.exists()) == (False, False)
         own.seconds = 300
         own.answer(1, "the lamp was lit again")
         own.answer(3, "", cancelled=True)
-        first = pull_answers(stt_home, settings, server, project, nothing.since)
-        again = pull_answers(stt_home, settings, server, project, first.since)
+        first = reviews.pull(project, nothing.since)
+        again = reviews.pull(project, first.since)
         assert (first.changed, again.changed, again.since) == (True, False, first.since)
         own.seconds = 900
         own.answer(1, "The lamp was lit again.")
         own.withdraw(3)
-        last = pull_answers(stt_home, settings, server, project, again.since)
+        last = reviews.pull(project, again.since)
     assert first.file == answers_file(stt_home)
     (answer,) = read_answers(last.file).answers
     told = (answer.chunk_id, answer.text, answer.proposal, answer.reviewer, answer.spent_s)
@@ -314,14 +324,14 @@ def test_the_latest_state_of_each_task_is_kept(own: fake.Site, stt_home: Path) -
 @pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_text("[{"), lambda path: path.write_text("3")])
 def test_a_file_that_was_lost_or_spoilt_is_fetched_whole(own: fake.Site, stt_home: Path, spoil) -> None:
     settings = load_settings(stt_home).label_studio
-    with review_server(stt_home, settings) as server:
-        project = push_tasks(stt_home, settings, server, listed(stt_home)).project
+    with label_studio_reviews(stt_home, settings) as reviews:
+        project = reviews.push(listed(stt_home)).project
         own.answer(1, "amen")
-        pulled = pull_answers(stt_home, settings, server, project, "")
+        pulled = reviews.pull(project, "")
         held = pulled.file.read_bytes()
         spoil(pulled.file)
-        project = server.find_project(TITLE)
-        assert pull_answers(stt_home, settings, server, project, "2030-01-01T00:00:00Z").changed
+        project = reviews.project()
+        assert reviews.pull(project, "2030-01-01T00:00:00Z").changed
     assert pulled.file.read_bytes() == held
 
 

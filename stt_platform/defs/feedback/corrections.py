@@ -21,6 +21,7 @@ from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.settings import Settings
 from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.review_lists import corrections_folder, exports
 from stt_platform.store.stages import StageOutput, StageResult
 
 # What reviewers were shown is what they were asked about last, whatever is heard there today.
@@ -43,17 +44,6 @@ _ANSWERS = """
 select chunk_id as chunk, proposal as "was shown", text as "was answered", reviewer, corrected_at as "when" from corrections
 where cycle = $cycle and status = 'accepted' order by edits desc nulls last, chunk_id limit 12
 """
-
-
-def corrections_folder(home: Path) -> Path:
-    """Where reviewers' exports are put."""
-    return home / "corrections"
-
-
-def exports(home: Path) -> list[Path]:
-    """The files in it, sorted by name."""
-    folder = corrections_folder(home)
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
 def _known(store: MetadataStore, cycle: int) -> dict[str, KnownChunk]:

@@ -36,7 +36,7 @@ from stt_platform.feedback.selection import (
     pool_error_rate,
     review_order,
 )
-from stt_platform.feedback.tasks import ReviewTask
+from stt_platform.feedback.tools.base import ReviewTask
 from stt_platform.glossary.terms import Glossary
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import CYCLE
@@ -133,9 +133,13 @@ class FlaggedData:
     calibration_error: float | None
 
 
+def read_tasks(output: StageOutput) -> list[ReviewTask]:
+    """Read the tasks that this stage, or `review_tasks`, wrote down."""
+    return [ReviewTask(**task) for task in json.loads((output.folder / TASKS).read_text(encoding="utf-8"))]
+
+
 def _hand_out(home: Path, output: StageOutput) -> None:
-    tasks = json.loads((output.folder / TASKS).read_text(encoding="utf-8"))
-    hand_out_review(home, output.data_as(FlaggedData).cycle, [ReviewTask(**task) for task in tasks])
+    hand_out_review(home, output.data_as(FlaggedData).cycle, read_tasks(output))
 
 
 def check_list(platform: Platform, output: StageOutput | None) -> Iterator[dg.AssetCheckResult]:

@@ -6,7 +6,6 @@ from pathlib import Path
 import dagster as dg
 
 from stt_platform.audio import SAMPLE_RATE_HZ
-from stt_platform.defs.feedback.corrections import exports
 from stt_platform.defs.feedback.cycle_facts import loop_convergence, read_cycle
 from stt_platform.defs.feedback.jobs import ask, deliver, learn
 from stt_platform.defs.sermons.runs import partitions_in_progress
@@ -19,6 +18,7 @@ from stt_platform.orchestration.scopes import SERMON, known_cycles, with_cycle
 from stt_platform.orchestration.stage import stages
 from stt_platform.store.choices import speech_champion
 from stt_platform.store.metadata import MetadataStore
+from stt_platform.store.review_lists import exports
 
 _TRANSCRIBED = """
 select count(*) as n from sermons where split = 'train' and status = 'accepted'

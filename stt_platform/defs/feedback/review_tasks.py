@@ -9,26 +9,19 @@ from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.feedback.flagged import TASKS
-from stt_platform.defs.feedback.label_studio import (
-    NoServer,
-    offer_sound,
-    playable_tasks,
-    push_tasks,
-    read_tasks,
-    review_server,
-)
-from stt_platform.feedback.tasks import label_studio_tasks, labelling_configuration
+from stt_platform.defs.feedback.flagged import TASKS, read_tasks
+from stt_platform.feedback.tools.label_studio import FORM_FILE, TASKS_FILE, LabelStudio
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import CYCLE
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import Work
 from stt_platform.settings import LabelStudioSettings, load_settings
+from stt_platform.store.label_studio_folder import offer_audio
 from stt_platform.store.review_lists import review_folder
 from stt_platform.store.stages import StageOutput, StageResult
-from stt_platform.web.label_studio import LabelStudioError, LabelStudioUnreachable
+from stt_platform.web.label_studio_client import LabelStudioError, LabelStudioUnreachable
+from stt_platform.web.label_studio_reviews import NoServer, label_studio_reviews
 
-_IMPORT, _FORM = "label-studio.json", "label-studio.xml"
 _SENT_LATER = "the tasks are sent by themselves once it runs"
 
 
@@ -42,36 +35,36 @@ class ReviewTasksData:
 
 def _hand_out(home: Path, output: StageOutput) -> None:
     settings = load_settings(home).label_studio
-    tasks = read_tasks(output.folder / TASKS)
-    offer_sound(home, tasks)
+    tasks = read_tasks(output)
+    offer_audio(home, tasks)
     # What the server is and has is shown afterwards; one that does not run is no fault of the list.
-    with contextlib.suppress(NoServer, LabelStudioUnreachable), review_server(home, settings) as server:
-        push_tasks(home, settings, server, tasks)
+    with contextlib.suppress(NoServer, LabelStudioUnreachable), label_studio_reviews(home, settings) as reviews:
+        reviews.push(tasks)
 
 
 def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
     data = output.data_as(ReviewTasksData)
     folder = review_folder(platform.home, data.cycle)
-    tasks = read_tasks(output.folder / TASKS)
+    tasks = read_tasks(output)
     return {
         "tasks": data.tasks,
-        "tasks whose sound is gone": len(tasks) - len(offer_sound(platform.home, tasks)),
+        "tasks whose sound is gone": len(tasks) - len(offer_audio(platform.home, tasks)),
         "Label Studio": _server_state(platform.home, platform.settings.label_studio),
-        "for Label Studio, to import by hand": dg.MetadataValue.path(str(folder / _IMPORT)),
+        "for Label Studio, to import by hand": dg.MetadataValue.path(str(folder / TASKS_FILE)),
         "lists for Prodigy and spreadsheets": dg.MetadataValue.path(str(folder)),
     }
 
 
 def _server_state(home: Path, settings: LabelStudioSettings) -> str | dg.MetadataValue:
     try:
-        with review_server(home, settings) as server:
-            project = server.find_project(settings.project)
+        with label_studio_reviews(home, settings) as reviews:
+            project, address = reviews.project(), reviews.client.address
     except (NoServer, LabelStudioUnreachable) as problem:
         return f"{problem}; {_SENT_LATER}"
     except LabelStudioError as problem:
         return str(problem)
     if project is None:
-        return f"no project {settings.project!r} at {server.address}"
+        return f"no project {settings.project!r} at {address}"
     return dg.MetadataValue.md(
         f"[{settings.project}]({project.address}): {project.answered} of {project.tasks} answered"
     )
@@ -84,10 +77,7 @@ def _server_state(home: Path, settings: LabelStudioSettings) -> str | dg.Metadat
     upstream=("flagged_segments",),
     scope=CYCLE,
     metadata=_metadata,
-    published={
-        _IMPORT: f"review/cycle-{{part}}/{_IMPORT}",
-        _FORM: f"review/cycle-{{part}}/{_FORM}",
-    },
+    published={name: f"review/cycle-{{part}}/{name}" for name in (TASKS_FILE, FORM_FILE)},
     hand_out=_hand_out,
 )
 def review_tasks(work: Work) -> StageResult:
@@ -98,10 +88,10 @@ def review_tasks(work: Work) -> StageResult:
     holds them to be imported by hand (`label-studio.json`, and the form `label-studio.xml`), beside the lists for Prodigy and
     spreadsheets.
     """
-    tasks = read_tasks(work.inputs["flagged_segments"].folder / TASKS)
+    tasks = read_tasks(work.inputs["flagged_segments"])
     written = [asdict(task) for task in tasks]
     (work.folder / TASKS).write_text(json.dumps(written, ensure_ascii=False), encoding="utf-8")
-    imported = label_studio_tasks(playable_tasks(tasks))
-    (work.folder / _IMPORT).write_text(json.dumps(imported, ensure_ascii=False, indent=1), encoding="utf-8")
-    (work.folder / _FORM).write_text(labelling_configuration(), encoding="utf-8")
+    for name, content in LabelStudio().write(tasks, work.folder).items():
+        if content is not None:
+            (work.folder / name).write_bytes(content)
     return StageResult(data=ReviewTasksData(work.cycle, len(tasks)))

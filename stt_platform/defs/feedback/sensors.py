@@ -6,14 +6,13 @@ from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.feedback.flagged import TASKS
-from stt_platform.defs.feedback.label_studio import pull_answers, push_tasks, read_tasks, review_server
+from stt_platform.defs.feedback.flagged import read_tasks
 from stt_platform.defs.feedback.review_tasks import review_tasks
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import known_cycles
 from stt_platform.settings import PlatformError
 from stt_platform.store.stages import StageOutput
-from stt_platform.web.label_studio import LabelStudio
+from stt_platform.web.label_studio_reviews import LabelStudioReviews, label_studio_reviews
 
 _OFF = "sensors are off (setting `sensors`): no server is asked by itself"
 
@@ -33,27 +32,26 @@ def label_studio_answers(context: dg.SensorEvaluationContext, platform: Platform
     if not platform.settings.sensors:
         return dg.SkipReason(_OFF)
     try:
-        with review_server(platform.home, platform.settings.label_studio) as server:
-            return dg.SkipReason(_exchange(context, platform, server))
+        with label_studio_reviews(platform.home, platform.settings.label_studio) as reviews:
+            return dg.SkipReason(_exchange(context, platform, reviews))
     except PlatformError as problem:
         # Nobody is at fault where no server runs; the tick says what there is to do.
         return dg.SkipReason(str(problem))
 
 
-def _exchange(context: dg.SensorEvaluationContext, platform: Platform, server: LabelStudio) -> str:
-    settings = platform.settings.label_studio
+def _exchange(context: dg.SensorEvaluationContext, platform: Platform, reviews: LabelStudioReviews) -> str:
     tasks = _newest_tasks(context.instance, platform)
-    project = server.find_project(settings.project)
+    project = reviews.project()
     known = _cursor(context.cursor)
     if project is None or known.get("project") != project.address:
         known = {}
     added = ""
     if tasks and known.get("sent") != tasks.key:
-        pushed = push_tasks(platform.home, settings, server, read_tasks(tasks.folder / TASKS))
+        pushed = reviews.push(read_tasks(tasks))
         project, added = pushed.project, f"{pushed.added} tasks were added; "
     if project is None:
-        return f"nothing has been sent to {server.address} yet: review_tasks makes the tasks"
-    pulled = pull_answers(platform.home, settings, server, project, known.get("since", ""))
+        return f"nothing has been sent to {reviews.client.address} yet: review_tasks makes the tasks"
+    pulled = reviews.pull(project, known.get("since", ""))
     sent = tasks.key if tasks else ""
     context.update_cursor(json.dumps({"project": project.address, "sent": sent, "since": pulled.since}))
     came = f"new answers are in {pulled.file}" if pulled.changed else "no new answers"

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stt_platform.feedback.tools.base import ReviewTask
+from stt_platform.feedback.tools.label_studio import audio_file_name
 from stt_platform.files import atomic_path, link_atomically, write_atomically
 from stt_platform.settings import LabelStudioSettings, PlatformError
 
@@ -69,15 +71,16 @@ def audio_folder(home: Path) -> Path:
     return home / "review" / "label-studio" / "audio"
 
 
-def audio_name(chunk_id: str, path: str) -> str:
-    """Return what the sound of a chunk is called there; `path` is that of the file that it is made from."""
-    return f"{chunk_id}{Path(path).suffix}"
+def offer_audio(home: Path, tasks: Iterable[ReviewTask]) -> dict[str, Path]:
+    """Put the sound of tasks (`audio` relative to `home`) where it is played from; returns the places by chunk.
 
-
-def offer_audio(home: Path, chunk_id: str, path: str) -> Path:
-    """Put the sound of a chunk where it is played from. `path` is relative to `home`."""
-    offered = audio_folder(home) / audio_name(chunk_id, path)
-    link_atomically(home / path, offered)
+    What is gone is left out: a sermon may have been removed meanwhile.
+    """
+    offered = {}
+    for task in tasks:
+        if (home / task.audio).is_file():
+            offered[task.chunk_id] = audio_folder(home) / audio_file_name(task)
+            link_atomically(home / task.audio, offered[task.chunk_id])
     return offered
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from stt_platform.feedback.answers import (
@@ -24,7 +26,7 @@ from stt_platform.feedback.answers import (
     utc_time,
     verdict_of,
 )
-from stt_platform.feedback.tasks import ReviewTask
+from stt_platform.feedback.tools.base import ReviewTask, ReviewTool
 
 TRANSCRIPT_FIELD = "transcript"
 """The field of `audio.transcribe`."""
@@ -32,6 +34,25 @@ TRANSCRIPT_FIELD = "transcript"
 _TOOL = "prodigy"
 _MARKS = {"_task_hash", "_input_hash", "_view_id", "_session_id", "answer", "field_id"}
 _ANSWERS = {"accept": "", "reject": "", "ignore": SKIPPED}
+
+
+class Prodigy(ReviewTool):
+    """Tasks as `prodigy.jsonl`, answers from `db-out`."""
+
+    name = _TOOL
+
+    def write(self, tasks: Sequence[ReviewTask], folder: Path) -> dict[str, bytes | None]:
+        """Return the tasks with absolute paths of their sound: Prodigy is started anywhere."""
+        here = [replace(task, audio=str(folder / task.audio)) for task in tasks]
+        return {"prodigy.jsonl": prodigy_tasks(here).encode()}
+
+    def parse(
+        self, content: Mapping[str, Any] | str, origin: Origin, *, text_field: str | None = None
+    ) -> Iterable[Answer] | None:
+        """Return the answer of an example."""
+        if isinstance(content, str) or not is_example(content):
+            return None
+        return [example_answer(content, origin, text_field=text_field)]
 
 
 def is_example(item: Mapping[str, Any]) -> bool:

@@ -60,7 +60,7 @@ class ReviewProject:
     configuration: str
 
 
-class LabelStudio:
+class LabelStudioClient:
     """One server. Not for several threads at once; ends with `close` or a `with`."""
 
     def __init__(self, address: str, token: str) -> None:
@@ -73,7 +73,7 @@ class LabelStudio:
         self._session.trust_env = urlsplit(self.address).hostname not in ("127.0.0.1", "localhost", "::1")
         self._session.auth = _Token(self.address, token, self._session)
 
-    def __enter__(self) -> LabelStudio:
+    def __enter__(self) -> LabelStudioClient:
         return self
 
     def __exit__(self, *_: object) -> None:

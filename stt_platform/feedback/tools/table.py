@@ -1,14 +1,15 @@
-"""Answers in a table, from a volunteer with a spreadsheet: CSV with commas, semicolons or tabs."""
+"""Tables for volunteers with a spreadsheet, both ways: CSV, which may come back with commas, semicolons or tabs."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
+from pathlib import Path
 from typing import Any
 
-from stt_platform.feedback import label_studio
 from stt_platform.feedback.answers import (
     AUDIO_FIELDS,
     OPEN,
@@ -29,12 +30,16 @@ from stt_platform.feedback.answers import (
     utc_time,
     verdict_of,
 )
+from stt_platform.feedback.text_files import text_of
+from stt_platform.feedback.tools import label_studio
+from stt_platform.feedback.tools.base import ReviewTask, ReviewTool
 from stt_platform.speech.references import NO_SPEECH
 
 TEXT_COLUMNS = ("corrected", "manual_text", "correction", "transcript", TEXT_FIELD, "text")
 """Where the text may stand, the likeliest first."""
 
 _TOOL = "table"
+_COLUMNS = ("chunk_id", "sermon", "seconds", "why", "audio", "proposal", "corrected", "verdict", "speaker", "reviewer")
 _REVIEWER_COLUMNS = ("reviewer", "transcriber", "annotator")
 _TIME_COLUMNS = ("answered_at", "corrected_at")
 _SEPARATOR_LINE = re.compile(r"sep=(.)[ \t]*(?:\r\n|\r|\n)", re.IGNORECASE)
@@ -42,6 +47,64 @@ _SEPARATOR_LINE = re.compile(r"sep=(.)[ \t]*(?:\r\n|\r|\n)", re.IGNORECASE)
 _FORMULA = re.compile(r"'*[=+\-@]")
 _NUMBER = re.compile(r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
 _FORMULA_RESULT = re.compile(r"#(?:NAME\?|REF!|VALUE!|N/A|DIV/0!|NULL!|NUM!|ERROR!)|Err:\d+")
+
+
+class Table(ReviewTool):
+    """Tasks as `review.csv`, answers from any table that names chunks and has a column with a text."""
+
+    name = _TOOL
+
+    def write(self, tasks: Sequence[ReviewTask], folder: Path) -> dict[str, bytes | None]:
+        """Return the tasks as a table. Where people have written in `review.csv`, `review-2.csv` takes what is not in it."""
+        lists = sorted(folder.glob("review*.csv"))
+        written_in = [path for path in lists if self._is_written_in(path)]
+        taken = [path.read_bytes().decode("utf-8", "replace") for path in written_in]
+        names = ("review.csv" if number == 1 else f"review-{number}.csv" for number in count(1))
+        free = next(name for name in names if folder / name not in written_in)
+        fresh = [task for task in tasks if not any(task.chunk_id in text for text in taken)]
+        removed = {path.name: None for path in lists if path not in written_in}
+        return {**removed, free: review_csv(fresh).encode("utf-8-sig") if fresh or not written_in else None}
+
+    def parse(
+        self, content: Mapping[str, Any] | str, origin: Origin, *, text_field: str | None = None
+    ) -> Iterable[Answer] | None:
+        """Return the answers of a table, or of an object with the names of its columns."""
+        if isinstance(content, str):
+            return table_answers(content, origin, text_field=text_field)
+        if any(name in content for name in ((text_field,) if text_field else TEXT_COLUMNS)):
+            return [row_answer(content, origin, text_field=text_field)]
+        return None
+
+    def _is_written_in(self, path: Path) -> bool:
+        try:
+            return any(answer.gate != OPEN for answer in table_answers(text_of(path), Origin(path.name)))
+        except Malformed:
+            # It may hold a person's work.
+            return True
+
+
+def review_csv(tasks: Iterable[ReviewTask]) -> str:
+    """The tasks as CSV (RFC 4180), in the given order.
+
+    `corrected` holds the proposal, to be changed in place. A row counts as answered once its text is another one, or
+    something stands in `verdict`: "ok" where the text is right. Write it with the encoding 'utf-8-sig' and without
+    translating line ends: spreadsheets know UTF-8 by its mark.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(_COLUMNS)
+    for task in tasks:
+        told = (
+            task.chunk_id,
+            task.sermon,
+            f"{task.duration_s:.1f}",
+            task.why,
+            task.audio,
+            task.proposal,
+            task.proposal,
+        )
+        writer.writerow([*map(as_cell, told), "", as_cell(task.speaker), ""])
+    return text.getvalue()
 
 
 def as_cell(text: str) -> str:

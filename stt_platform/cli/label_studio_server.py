@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
-from stt_platform.defs.feedback.label_studio import server_address
 from stt_platform.environments import environment
 from stt_platform.settings import LabelStudioSettings, PlatformError
-from stt_platform.store.label_studio import USER, own_server
+from stt_platform.store.label_studio_folder import USER, own_server
+from stt_platform.web.label_studio_reviews import server_address
 
 
 def serve_label_studio(home: Path, settings: LabelStudioSettings, console: Console) -> None:

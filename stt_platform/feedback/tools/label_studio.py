@@ -1,15 +1,18 @@
-"""What reviewers did in Label Studio: its JSON, JSON_MIN and CSV exports, and the files of its target storage.
+"""Label Studio, both ways: tasks to import with the proposal in the box, and its exports and target storage.
 
-The formats are those of label-studio-sdk 2.1 (`converter`) and of `StorageAnnotationSerializer`. JSON tells most: all
-versions of all annotations, and what was shown. JSON_MIN and CSV leave out what was cancelled.
+The formats of answers are those of label-studio-sdk 2.1 (`converter`) and of `StorageAnnotationSerializer`. JSON tells
+most: all versions of all annotations, and what was shown. JSON_MIN and CSV leave out what was cancelled.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree
 
 from stt_platform.feedback.answers import (
     CANCELLED,
@@ -17,6 +20,7 @@ from stt_platform.feedback.answers import (
     SPEAKER_FIELD,
     TEXT_FIELD,
     VERDICT_FIELD,
+    VERDICT_LABELS,
     Answer,
     Malformed,
     Origin,
@@ -32,9 +36,81 @@ from stt_platform.feedback.answers import (
     utc_time,
     verdict_of,
 )
+from stt_platform.feedback.tools.base import ReviewTask, ReviewTool
+
+AUDIO = "audio"
+"""The name of the player in the labelling configuration."""
+
+TASKS_FILE, FORM_FILE = "label-studio.json", "label-studio.xml"
 
 _TOOL = "label_studio"
 _ROW_MARKS = {"annotation_id", "lead_time"}
+
+
+class LabelStudio(ReviewTool):
+    """Tasks as JSON to import, with the form of their project; answers from any export, and from target storage."""
+
+    name = _TOOL
+    served = True
+
+    def write(self, tasks: Sequence[ReviewTask], folder: Path) -> dict[str, bytes | None]:
+        """Return the tasks, played from where the own server plays them, and the form."""
+        imported = label_studio_tasks(playable_tasks(tasks))
+        return {
+            TASKS_FILE: json.dumps(imported, ensure_ascii=False, indent=1).encode(),
+            FORM_FILE: labelling_configuration().encode(),
+        }
+
+    def parse(
+        self, content: Mapping[str, Any] | str, origin: Origin, *, text_field: str | None = None
+    ) -> Iterable[Answer] | None:
+        """Return the answers of a task with its annotations, or of a row of JSON_MIN."""
+        if isinstance(content, str):
+            return None
+        if is_task(content):
+            return task_answers(content, origin, text_field=text_field or TEXT_FIELD)
+        if is_row(content):
+            return [row_answer(content, origin, text_field=text_field or TEXT_FIELD)]
+        return None
+
+
+def audio_file_name(task: ReviewTask) -> str:
+    """Return what the sound of a task is called where the own server plays it from."""
+    return f"{task.chunk_id}{Path(task.audio).suffix}"
+
+
+def playable_tasks(tasks: Iterable[ReviewTask]) -> list[ReviewTask]:
+    """Return the tasks with the addresses at which the own server plays their sound."""
+    return [replace(task, audio=f"/data/local-files/?d=audio/{quote(audio_file_name(task))}") for task in tasks]
+
+
+def label_studio_tasks(tasks: Iterable[ReviewTask]) -> list[dict[str, Any]]:
+    """Tasks to import, in the given order, each with a prediction that puts the proposal into the box.
+
+    Label Studio can make predictions from the data of a task (`preannotated_from_fields`), but not for a text box:
+    the box stays empty (issue HumanSignal/label-studio 3941).
+    """
+    return [_label_studio_task(task) for task in tasks]
+
+
+def labelling_configuration() -> str:
+    """The labelling configuration (XML) of the project that `label_studio_tasks` go into.
+
+    `transcription` keeps the text in an open box instead of a line with a pencil beside it.
+    """
+    view = ElementTree.Element("View")
+    _tag(view, "Header", value="$why", size="5")
+    _tag(view, "Audio", name=AUDIO, value="$audio")
+    _tag(view, "Header", value="What is said, word for word", size="4")
+    box = {"editable": "true", "transcription": "true", "maxSubmissions": "1", "rows": "4", "showSubmitButton": "true"}
+    _tag(view, "TextArea", name=TEXT_FIELD, toName=AUDIO, **box)
+    choices = _tag(view, "Choices", name=VERDICT_FIELD, toName=AUDIO, choice="single-radio", showInline="true")
+    for label in VERDICT_LABELS.values():
+        _tag(choices, "Choice", value=label)
+    _tag(view, "Header", value="Who speaks (may stay empty)", size="5")
+    _tag(view, "TextArea", name=SPEAKER_FIELD, toName=AUDIO, maxSubmissions="1", editable="true", rows="1")
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, encoding="unicode")
 
 
 def is_task(item: Mapping[str, Any]) -> bool:
@@ -209,3 +285,34 @@ def _cell(value: object) -> object:
         return json.loads(value)
     except ValueError as error:
         raise Malformed(f"the cell {shown(value)} is broken JSON ({error}); export again") from error
+
+
+def _label_studio_task(task: ReviewTask) -> dict[str, Any]:
+    box = {
+        "id": f"{task.chunk_id}-text",
+        "from_name": TEXT_FIELD,
+        "to_name": AUDIO,
+        "type": "textarea",
+        "value": {"text": [task.proposal]},
+    }
+    prediction: dict[str, Any] = {"model_version": task.system, "result": [box] if task.proposal else []}
+    if task.confidence is not None:
+        prediction["score"] = round(task.confidence, 4)
+    return {
+        # No name of a field of the form is used here: in JSON_MIN and CSV, data and answers share their columns.
+        "data": {
+            "audio": task.audio,
+            "chunk_id": task.chunk_id,
+            "sermon": task.sermon,
+            "seconds": round(task.duration_s, 2),
+            "proposal": task.proposal,
+            "found_speaker": task.speaker,
+            "why": task.why,
+            "cycle": task.cycle,
+        },
+        "predictions": [prediction],
+    }
+
+
+def _tag(parent: ElementTree.Element, tag: str, /, **attributes: str) -> ElementTree.Element:
+    return ElementTree.SubElement(parent, tag, attributes)
