@@ -39,7 +39,7 @@ def home() -> Path:
 
 
 def repository() -> Path:
-    """The checkout that this package runs from: `dagster.yaml` and `workspace.yaml` lie there."""
+    """Return the checkout that this package runs from: `dagster.yaml` and `workspace.yaml` lie there."""
     return Path(__file__).resolve().parents[1]
 
 
@@ -803,7 +803,7 @@ def _problem(problem: Mapping[str, Any]) -> str:
 
 
 def settings_file(at: Path | None = None) -> Path:
-    """The file in which a user sets what differs from the defaults."""
+    """Return the file in which a user sets what differs from the defaults."""
     return (at or home()) / "settings.toml"
 
 

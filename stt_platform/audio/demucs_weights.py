@@ -13,7 +13,7 @@ class SeparatorUnavailable(RuntimeError):
 
 
 def load_demucs(name: str = "htdemucs", repo: Path | None = None, *, revision: str | None = None) -> Any:
-    """A separation model of demucs, on the CPU, ready for `separate_speech`.
+    """Load a separation model of demucs, on the CPU, ready for `separate_speech`.
 
     Demucs's own loader runs what a checkpoint asks for: its files are Python pickles, and its safetensors name
     a class to call. So the files are opened here: a pickle only with torch's restricted unpickler and the few
@@ -54,7 +54,7 @@ def _fetched(name: str, revision: str | None) -> Path:
 
 
 def _bag(name: str, folder: Path) -> dict[str, Any]:
-    """Which models belong to that name: demucs's yaml, from the folder or from the installed package."""
+    """Return which models belong to that name: demucs's yaml, from the folder or from the installed package."""
     import yaml
     from demucs.pretrained import REMOTE_ROOT
 

@@ -242,7 +242,7 @@ def _linked(voices: np.ndarray, distance: float) -> np.ndarray:
 
 
 def _speaker_voices(groups: list[_Group], min_speakers: int, max_speakers: int) -> np.ndarray:
-    """The mean voice of each speaker, shape `(speakers, 192)`."""
+    """Return the mean voice of each speaker, shape `(speakers, 192)`."""
     long_enough = [group for group in groups if group.frames >= _SHORTEST_TURN_TO_CLUSTER_FRAMES] or groups
     voices = np.array([group.voice for group in long_enough])
     frames = np.array([group.frames for group in long_enough], dtype=np.float64)
@@ -326,7 +326,7 @@ def _speakers_by_frame(windows: list[_Window], groups: list[_Group], voices: np.
 
 
 def _audible_frames(probabilities: np.ndarray | None, frames: int) -> np.ndarray:
-    """Which frames lie within 0.5 s of a VAD frame with speech."""
+    """Return which frames lie within 0.5 s of a VAD frame with speech."""
     from scipy.ndimage import binary_dilation
 
     if probabilities is None:

@@ -129,7 +129,7 @@ def _check_parameters(prop_decrease: float, highpass_hz: float, target_lufs: flo
 
 
 def _denoised(wav_in: Path, gate: dict) -> Iterator[np.ndarray]:
-    """The recording after the spectral gate, float32, in consecutive pieces."""
+    """Yield the recording after the spectral gate, float32, in consecutive pieces."""
     import soundfile
 
     with soundfile.SoundFile(wav_in) as audio:
@@ -157,7 +157,7 @@ def _denoised(wav_in: Path, gate: dict) -> Iterator[np.ndarray]:
 
 
 def _read(audio, start_sample: int, end_sample: int) -> np.ndarray:
-    """Samples of a sound file, zeros where it has none."""
+    """Read samples of a sound file; zeros where it has none."""
     samples = np.zeros(end_sample - start_sample, np.float32)
     first = max(start_sample, 0)
     audio.seek(first)
@@ -192,7 +192,7 @@ def _highpassed(pieces: Iterator[np.ndarray], cutoff_hz: float) -> Iterator[np.n
 
 
 def _gain_to(target_lufs: float, meter: LoudnessMeter) -> float:
-    """The gain in dB that brings a recording to a loudness; 0.0 where it has none."""
+    """Return the gain in dB that brings a recording to a loudness; 0.0 where it has none."""
     gain_db, step_db = 0.0, math.inf
     # A gain moves blocks over the absolute gate, so that the first step may miss. More gain only ever lets
     # quieter blocks in: the steps go one way, and end when no more blocks change sides.

@@ -46,7 +46,7 @@ class MediaInfo:
 
 
 def open_sound(path: Path) -> tuple[Any, Any]:
-    """The open PyAV container and its best audio stream.
+    """Open a media file: its PyAV container and the best audio stream.
 
     Raises:
         UnreadableMedia: the file is empty, a folder, not there, no media file, or without sound.
@@ -74,7 +74,7 @@ def open_sound(path: Path) -> tuple[Any, Any]:
 
 
 def header_of(path: Path, container: Any, stream: Any, rate_hz: int, channels: int) -> MediaInfo:
-    """What the header says, with the rate and the channels that decoding found (HE-AAC headers give half)."""
+    """Return what the header says, with the rate and the channels that decoding found (HE-AAC headers give half)."""
     import av
 
     if stream.duration is not None:
@@ -100,7 +100,7 @@ def header_of(path: Path, container: Any, stream: Any, rate_hz: int, channels: i
 
 
 def promised_duration_s(info: MediaInfo, bit_rate: int | None) -> float | None:
-    """The duration that the file must have had when it was whole; None where nobody can know.
+    """Return the duration that the file must have had when it was whole; None where nobody can know.
 
     Without a Xing header or an index, FFmpeg divides the size of the file by the bit rate: a cut file then
     looks as if it had always been short, and one with a changing bit rate as if it were damaged.
@@ -131,7 +131,7 @@ def _check_file(path: Path) -> None:
 
 
 def _declared_share(path: Path, size_bytes: int) -> float:
-    """How many times as long as it is a RIFF file claims to be; FFmpeg hides that a file was cut."""
+    """Return how many times as long as it is a RIFF file claims to be; FFmpeg hides that a file was cut."""
     with path.open("rb") as file:
         start = file.read(8)
     declared_bytes = int.from_bytes(start[4:8], "little") + 8

@@ -15,7 +15,7 @@ _WITH_EXACT_PLACES = ("WAV", "FLAC")
 
 
 def read_stretch(path: Path, start_sample: int = 0, end_sample: int | None = None) -> np.ndarray:
-    """The samples of a media file from `start_sample` to `end_sample` (exclusive), counted at 16 kHz.
+    """Read the samples of a media file from `start_sample` to `end_sample` (exclusive), counted at 16 kHz.
 
     A file that is 16 kHz mono already is read at its place and gives its own samples. Any other is decoded from the
     beginning, its channels are averaged, and it is resampled.
@@ -47,7 +47,7 @@ def read_stretch(path: Path, start_sample: int = 0, end_sample: int | None = Non
 
 
 def _read_in_place(path: Path, start_sample: int, end_sample: int | None) -> np.ndarray | None:
-    """The samples of a 16 kHz mono file; None where it is another, or where another decoder may know more."""
+    """Read the samples of a 16 kHz mono file; None where it is another, or where another decoder may know more."""
     import soundfile
 
     try:

@@ -154,7 +154,7 @@ class _Separator:
         self._stride = int((1 - overlap) * self._segment)
 
     def vocals(self, excerpt: _Excerpt) -> Iterator[np.ndarray]:
-        """The stem in consecutive pieces, float32 of shape `(channels, samples)`."""
+        """Yield the stem in consecutive pieces, float32 of shape `(channels, samples)`."""
         half = self._segment // 2
         weight = np.concatenate((np.arange(1, half + 1), np.arange(self._segment - half, 0, -1))).astype(np.float32)
         weight /= weight.max()
@@ -224,7 +224,7 @@ class _Excerpt:
         return (sound - self._mean) / self._deviation
 
     def as_it_was(self, sound: np.ndarray) -> np.ndarray:
-        """The model's output at the level of the recording."""
+        """Return the model's output at the level of the recording."""
         return sound * self._deviation + self._mean
 
     @property
@@ -253,7 +253,7 @@ class _Recording:
         self._start = 0
 
     def between(self, first: int, last: int) -> Iterator[np.ndarray]:
-        """The samples from `first` up to `last` or the end, as float32 `(samples, channels)`; never backwards."""
+        """Yield the samples from `first` up to `last` or the end, as float32 `(samples, channels)`; never backwards."""
         while True:
             end = self._start + self._block.shape[1]
             low, high = max(first, self._start), min(last, end)
@@ -327,7 +327,7 @@ class _Writer:
                 self._energies[index, column] += float(np.sum(np.square(signal, dtype=np.float64)))
 
     def _share(self, samples: int) -> np.ndarray:
-        """How much of each sample comes from the model: 1 inside a span, 0 outside, a slope at its ends."""
+        """Return how much of each sample comes from the model: 1 inside a span, 0 outside, a slope at its ends."""
         share = np.zeros(samples, np.float32)
         for start, end in self._runs:
             low, high = max(start, self.position), min(end, self.position + samples)
@@ -343,7 +343,7 @@ class _Writer:
 
 
 def _stretches(spans: Sequence[tuple[int, int]], total_samples: int, context_s: int) -> list[tuple[int, int]]:
-    """What the model is to hear, in whole seconds: spans with their context, as one where these meet.
+    """Return what the model is to hear, in whole seconds: spans with their context, as one where these meet.
 
     A whole second is a whole number of samples at every rate, so that resampled sound begins on the grid of
     both and stays aligned to the sample.

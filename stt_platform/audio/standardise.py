@@ -78,6 +78,6 @@ def resampled(pieces: Iterable[np.ndarray], from_hz: int, to_hz: int, channels: 
 
 
 def to_16_bit(samples: np.ndarray) -> np.ndarray:
-    """Samples in [-1, 1] as int16; what lies over full scale is clipped."""
+    """Convert samples in [-1, 1] to int16; what lies over full scale is clipped."""
     # Rounded here, because libsndfile rounds towards minus infinity: half a step of offset.
     return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)

@@ -22,7 +22,7 @@ class Turn:
 
 
 def name_by_speech_time(turns: Sequence[Turn]) -> list[Turn]:
-    """The turns in order, their speakers named "S1", "S2", … by speech time; of equals, the first to speak first."""
+    """Return the turns in order, their speakers named "S1", "S2", … by speech time; of equals, the first to speak first."""
     times = _speech_samples(turns)
     first = {speaker: min(t.start_sample for t in turns if t.speaker == speaker) for speaker in times}
     ranked = sorted(times, key=lambda speaker: (-times[speaker], first[speaker], speaker))
@@ -55,7 +55,7 @@ def speaker_of(turns: Sequence[Turn], start_sample: int, end_sample: int) -> tup
 
 
 def speaker_borders(turns: Sequence[Turn], *, min_turn_s: float = 1.0, max_pause_s: float = 0.5) -> list[int]:
-    """Where one speaker hands over to another: positions that no chunk may cross.
+    """Return where one speaker hands over to another: positions that no chunk may cross.
 
     A border lies in the middle of the longest silence between the two, or of their overlap. There is none for
     what is shorter than `min_turn_s`: an "amen" from the pews leaves the preacher the floor, and 1 s is the

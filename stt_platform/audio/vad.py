@@ -36,7 +36,7 @@ class Region:
 
 
 def speech_probabilities(wav_path: Path, progress: Callable[[float], None] | None = None) -> np.ndarray:
-    """The probability of speech in each frame of a 16 kHz mono recording.
+    """Detect speech (Silero VAD): its probability in each frame of a 16 kHz mono recording.
 
     Args:
         wav_path: a 16 kHz mono audio file of any length; it is read in blocks.
@@ -61,7 +61,7 @@ def _told(blocks: Iterable[np.ndarray], progress: Callable[[float], None] | None
 
 
 def probabilities_of_blocks(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """The probabilities of consecutive pieces of one recording, as if it were in one piece.
+    """Detect speech in consecutive pieces of one recording, as if it were in one piece.
 
     Args:
         blocks: float32 samples in [-1, 1] at 16 kHz; all but the last hold whole frames of 512 samples.
@@ -88,7 +88,7 @@ def probabilities_of_blocks(blocks: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def frame_energies_db(wav_path: Path) -> np.ndarray:
-    """The mean power of each VAD frame of a 16 kHz mono recording, in dB relative to full scale.
+    """Measure the mean power of each VAD frame of a 16 kHz mono recording, in dB relative to full scale.
 
     Returns:
         float32 of shape `(ceil(samples / 512),)`, never below -120 dB.
@@ -97,7 +97,7 @@ def frame_energies_db(wav_path: Path) -> np.ndarray:
 
 
 def energies_of_blocks(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """The energies of consecutive pieces of one recording, as `frame_energies_db` gives them for a file.
+    """Measure the energies of consecutive pieces of one recording, as `frame_energies_db` gives them for a file.
 
     Args:
         blocks: float32 samples in [-1, 1] at 16 kHz; all but the last hold whole frames of 512 samples.
@@ -192,7 +192,7 @@ def _blocks(wav_path: Path) -> Iterator[np.ndarray]:
 
 
 def _frames(samples: np.ndarray) -> np.ndarray:
-    """Samples as `(frames, 512)`, the last frame filled up with zeros."""
+    """Arrange samples as `(frames, 512)`, the last frame filled up with zeros."""
     count = -(-samples.size // FRAME_SAMPLES)
     frames = np.zeros((count, FRAME_SAMPLES), dtype=np.float32)
     frames.reshape(-1)[: samples.size] = samples

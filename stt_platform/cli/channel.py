@@ -52,7 +52,7 @@ class _Language(click.ParamType):
     name = "CODE"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The code itself."""
+        """Return the code itself."""
         if not re.fullmatch(r"[a-z]{2,3}", str(value)):
             self.fail(f"{value!r} is no language; write two or three letters, such as en", param, ctx)
         return str(value)

@@ -127,7 +127,7 @@ def _check(
 def _partition(
     instance: dg.DagsterInstance, names: Sequence[str], parts: Mapping[str, int | str | None]
 ) -> tuple[Scope, str] | None:
-    """The partition of what is asked for, where it has some; a cycle is added if there is none yet."""
+    """Return the partition of what is asked for, where it has some; a cycle is added if there is none yet."""
     scopes = [stages()[name].scope for name in names]
     if CYCLE in scopes:
         cycle = parts.get(CYCLE.name)
@@ -146,7 +146,7 @@ def _due(
 
 
 def _independent(due: Sequence[Due]) -> list[list[Due]]:
-    """What looks at sermons, and what does not: a failure of the one keeps nobody from the other."""
+    """Return what looks at sermons, and what does not: a failure of the one keeps nobody from the other."""
     groups = [[each for each in due if follows_sermons(each.stage) == follows] for follows in (True, False)]
     return [group for group in groups if group]
 

@@ -11,7 +11,7 @@ _PINK_FROM_HZ = 40.0
 def hall_impulse_response(
     rate_hz: int, *, rt60_s: float, direct_to_reverberant_db: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """A synthetic hall: direct sound, a few early reflections, a decaying diffuse tail.
+    """Synthesise the impulse response of a hall: direct sound, a few early reflections, a decaying diffuse tail.
 
     The tail is Gaussian noise with an exponential envelope (Polack's model): below 2 kHz it falls 60 dB in
     `rt60_s`, above in 0.6 of it, because air and cloth swallow the treble. Reflections arrive between 8 and
@@ -59,7 +59,7 @@ def pink_noise(samples: int, rate_hz: int, rng: np.random.Generator) -> np.ndarr
 
 
 def mains_hum(samples: int, rate_hz: int, rng: np.random.Generator, *, mains_hz: int = 60) -> np.ndarray:
-    """A ground loop: the mains frequency and nine harmonics; float64 (samples,), RMS 1."""
+    """Synthesise a ground loop: the mains frequency and nine harmonics; float64 (samples,), RMS 1."""
     time_s = np.arange(rate_hz) / rate_hz
     second = np.zeros(rate_hz)
     for harmonic in range(1, 11):

@@ -124,7 +124,7 @@ class DemoSermon:
 
 @cache
 def scripts() -> tuple[Script, ...]:
-    """All sermons of the made-up church by date, from `sermons.toml`."""
+    """Return all sermons of the made-up church by date, from `sermons.toml`."""
     church = tomllib.loads(Path(__file__).with_name("sermons.toml").read_text(encoding="utf-8"))
     preachers = {name: Preacher(name=name, **voice) for name, voice in church["preachers"].items()}
     written = sorted(church["sermons"], key=lambda sermon: sermon["date"])
@@ -146,7 +146,7 @@ def scripts() -> tuple[Script, ...]:
 
 @cache
 def titles_that_examine() -> tuple[str, ...]:
-    """Sermons that the demonstration keeps from teaching."""
+    """Return sermons that the demonstration keeps from teaching."""
     church = tomllib.loads(Path(__file__).with_name("sermons.toml").read_text(encoding="utf-8"))
     return tuple(church["examines"])
 

@@ -36,7 +36,7 @@ class Talk:
 
 
 def talks(part: str) -> Iterator[Talk]:
-    """The speakers of a part ("teaches" or "examines"), in the order of their names."""
+    """Yield the speakers of a part ("teaches" or "examines"), in the order of their names."""
     written = tomllib.loads(Path(__file__).with_name("general_talk.toml").read_text(encoding="utf-8"))
     for number, (name, voice) in enumerate(sorted(written["speakers"][part].items())):
         speaker = Preacher(name=name, liveliness=_LIVELINESS, pause_s=_PAUSE_S, **voice)

@@ -12,7 +12,7 @@ _PROGRESSIONS = (
 
 
 def organ_interlude(duration_s: float, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """A chord progression with a melody of chord notes above it; float64 (samples,), RMS 1."""
+    """Synthesise a chord progression with a melody of chord notes above it; float64 (samples,), RMS 1."""
     samples = round(duration_s * rate_hz)
     key_hz = 130.81 * 2 ** (rng.integers(-3, 5) / 12)
     chords = _PROGRESSIONS[rng.integers(len(_PROGRESSIONS))]

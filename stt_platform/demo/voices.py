@@ -39,7 +39,7 @@ def sentences(text: str) -> list[str]:
 
 
 def load_voice(*, seed: int, threads: int = 1) -> "PiperVoice":
-    """The packaged Piper voice (VITS, en_US joe, 22.05 kHz), its random numbers started at `seed`.
+    """Load the packaged Piper voice (VITS, en_US joe, 22.05 kHz), its random numbers started at `seed`.
 
     onnxruntime gives the generator of the voice's noise its state when the session is made, so the same
     sentences in the same order give the same samples only on a voice that was loaded for them.

@@ -89,12 +89,12 @@ class IsolatedEnvironment:
 
 
 def environment_names() -> list[str]:
-    """The environments that the platform has."""
+    """Return the environments that the platform has."""
     return sorted(worker.parent.name for worker in Path(__file__).parent.glob("*/worker.py"))
 
 
 def environment(name: str) -> IsolatedEnvironment:
-    """The environment of that name, built in `.tools/environments` of the checkout."""
+    """Return the environment of that name, built in `.tools/environments` of the checkout."""
     if not _NAME.fullmatch(name) or name not in environment_names():
         raise PlatformError(
             f"there is no isolated environment {name!r}; choose one of {', '.join(environment_names())}"

@@ -136,6 +136,6 @@ def _status(sense: Sense, count: _Count, min_rate: float) -> tuple[str, str]:
 
 
 def unattested(table: Sequence[Attestation]) -> tuple[Attestation, ...]:
-    """The rows that a person should look at, the worst first: unattested, then weak by rate."""
+    """Return the rows that a person should look at, the worst first: unattested, then weak by rate."""
     rows = [row for row in table if row.status in ("unattested", "weak")]
     return tuple(sorted(rows, key=lambda row: (row.any_rate, -row.n, row.term_id, row.sense)))

@@ -62,7 +62,7 @@ class Example:
 
 
 def term_examples(glossary: Glossary) -> list[Example]:
-    """Every term by itself, and in the sentences of `templates.toml`, with article and "del" where Spanish has them.
+    """Return every term by itself, and in the sentences of `templates.toml`, with article and "del" where Spanish has them.
 
     The usual sense of a term is taught by its lemma. Another is taught by its first own form ("LORD"), a book in its
     sentence only. A sense that holds in some verses only is left to these verses, unless it is a name.
@@ -92,7 +92,7 @@ def hinted(
     most: int = 4,
     seed: int = 0,
 ) -> Iterator[Example]:
-    """Every pair once, in order: `share` of them with hints that their target bears out, the others plain.
+    """Yield every pair once, in order: `share` of them with hints that their target bears out, the others plain.
 
     Hints on every example would leave the model helpless without them, so most stay plain.
 
@@ -121,7 +121,7 @@ def control_examples(
     most: int = 4,
     seed: int = 0,
 ) -> Iterator[Example]:
-    """The control set: each pair three times over, without hints, with hints, and with as many random ones.
+    """Yield the control set: each pair three times over, without hints, with hints, and with as many random ones.
 
     A gain that random hints bring too is a gain from seeing some of the target, not from terminology: these are the
     three modes of the WMT25 terminology task. A random hint is a word of the source that is no term, with the word of
@@ -168,7 +168,7 @@ def _with_hints(pair: Pair, hints: Sequence[Hint], form: HintForm, kind: str) ->
 
 
 def _chosen(pairs: Sequence[Pair], glossary: Glossary, share: float, most: int, seed: int) -> dict[str, list[Hint]]:
-    """The hints of the pairs that get some. Looked for in the order of the draw, until there are enough."""
+    """Return the hints of the pairs that get some. Looked for in the order of the draw, until there are enough."""
     wanted = round(share * len(pairs))
     chosen: dict[str, list[Hint]] = {}
     for pair in sorted(pairs, key=lambda pair: seeded_uniform(seed, "share", pair.pair_id)):
@@ -205,7 +205,7 @@ class _Company:
         self.segments = len(segments)
 
     def closest(self, word: str, words: Iterable[str]) -> str | None:
-        """The word of `words` with the highest Dice coefficient with the English `word`, if it is high enough."""
+        """Return the word of `words` with the highest Dice coefficient with the English `word`, if it is high enough."""
         mine = self.english.get(word.casefold(), set())
         if not _RARE <= len(mine) <= max(_RARE, _COMMON * self.segments):
             return None
@@ -236,7 +236,7 @@ def _other_words(pair: Pair, glossary: Glossary, company: _Company, count: int, 
 
 
 def _own_form(sense: Sense, usual: str) -> str | None:
-    """What names this sense and not the usual one of the term."""
+    """Return what names this sense and not the usual one of the term."""
     if sense.pos == "book":
         return None
     return next((form for form in (sense.en, *sense.en_forms) if form != usual and not form.endswith("#")), None)

@@ -28,7 +28,7 @@ class Hint:
 
 
 def hints_for(text: str, glossary: Glossary, *, ref: int | None = None, target: str | None = None) -> list[Hint]:
-    """The hints that `text` gives rise to, in order, each term once.
+    """Find the hints for `text`, in order, each term once.
 
     With a `target` only those that it bears out: the lemma, inflected, stands there; of the senses that can be meant
     the first that does. A rendering of another age ("salud" for salvation) bears out no hint. Without one, as in live
@@ -57,7 +57,7 @@ def hints_for(text: str, glossary: Glossary, *, ref: int | None = None, target: 
 
 
 def _in_order(glossary: Glossary, match: Match) -> list[str]:
-    """The senses of the match as the table has them: where the target decides, the usual one comes first."""
+    """Return the senses of the match as the table has them: where the target decides, the usual one comes first."""
     allowed = set(match.allowed)
     return [sense.name for sense in glossary.term(match.term_id).senses if sense.name in allowed]
 

@@ -31,19 +31,19 @@ def spanish_forms(sense: Sense) -> tuple[str, ...]:
 
 
 def plain_english(sense: Sense) -> tuple[str, ...]:
-    """The lemma and the listed forms. The name of a book that is also a word ("Acts #") is no form by itself."""
+    """Return the lemma and the listed forms. The name of a book that is also a word ("Acts #") is no form by itself."""
     if sense.pos == "book" and any(form.endswith("#") for form in sense.en_forms):
         return sense.en_forms
     return (sense.en, *sense.en_forms)
 
 
 def plain_spanish(sense: Sense) -> tuple[str, ...]:
-    """The lemma and the listed forms as they are written, without the verbs listed as `~amar`."""
+    """Return the lemma and the listed forms as they are written, without the verbs listed as `~amar`."""
     return (sense.es, *(form for form in sense.es_forms if not form.startswith("~")))
 
 
 def conjugate(infinitive: str) -> tuple[str, ...]:
-    """The regular forms of a Spanish verb, its participle in gender and number, and those with a pronoun at the end.
+    """Return the regular forms of a Spanish verb, its participle in gender and number, and those with a pronoun at the end.
 
     Pronouns stand after infinitive, gerund, imperative, and as in older texts after the preterite ("adoráronle").
     The stem is spelled so that its sound stays ("predique", "pague", "bautice"), and "obedezca" keeps its z. Vowels that change ("ruego") and

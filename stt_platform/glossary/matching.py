@@ -38,7 +38,7 @@ class Match:
 def find_terms(
     text: str, glossary: Glossary, language: str = "en", scope: int | None = None, *, cased: bool = True
 ) -> list[Match]:
-    """The terms of `text`, in order and without overlaps: the longest wins, "works of the law" over "law".
+    """Find the terms of `text`, in order and without overlaps: the longest wins, "works of the law" over "law".
 
     Words are compared casefolded and in NFC, with accents; a hyphen inside a term counts as a space, and a term is
     never part of a hyphenated word ("law-giver"), nor of any other.
@@ -69,7 +69,7 @@ def standing(
 
 @lru_cache(maxsize=16)
 def compiled(glossary: Glossary, language: str) -> "Matcher":
-    """The matcher of a glossary, made once: for "en", "es", "es lemmas" (no other rendering) or "forbidden".
+    """Return the matcher of a glossary, made once: for "en", "es", "es lemmas" (no other rendering) or "forbidden".
 
     Raises `ValueError` for another language.
     """
@@ -137,7 +137,7 @@ class Matcher:
         return [match for item in sorted(taken, key=lambda item: item.start) for match in _matches(text, item)]
 
     def candidates(self, text: str, ref: int | None = None, *, cased: bool = True) -> list[Candidate]:
-        """All terms of `text` whose senses hold at `ref`, overlapping ones too."""
+        """Return all terms of `text` whose senses hold at `ref`, overlapping ones too."""
         words = list(_WORD.finditer(text))
         return [
             candidate
@@ -232,7 +232,7 @@ def _capitals_stand(spelled: list[str], capitals: tuple[tuple[int, ...], ...]) -
 
 
 def _hyphen_before(text: str, start: int) -> bool:
-    """Whether the word is the tail of a hyphenated one; a dash written "--" joins nothing."""
+    """Return whether the word is the tail of a hyphenated one; a dash written "--" joins nothing."""
     return start > 1 and text[start - 1] in _HYPHENS and text[start - 2].isalnum()
 
 

@@ -27,7 +27,7 @@ _ROW_PX = 21
 
 
 def attestation_picture(table: Sequence[Attestation], glossary: Glossary) -> bytes:
-    """How many terms of each domain scripture bears out, and below it the 15 that it bears out least.
+    """Draw how many terms of each domain are attested in scripture, and the 15 that are attested least.
 
     A term's bar is the share of the verses with the English term in which a right Spanish one stands (`any_rate`);
     a black line shows how often the Spanish stands in verses without the English one. Terms that stand in no verse
@@ -59,7 +59,7 @@ def attestation_picture(table: Sequence[Attestation], glossary: Glossary) -> byt
 
 
 def worst_terms(table: Sequence[Attestation], most: int = _MOST_TERMS) -> list[Attestation]:
-    """The senses with the lowest `any_rate`, worst first; of equal ones those in more verses come first."""
+    """Return the senses with the lowest `any_rate`, worst first; of equal ones those in more verses come first."""
     rows = [row for row in table if row.any_rate is not None]
     return sorted(rows, key=lambda row: (row.any_rate, -row.n, row.term_id, row.sense))[:most]
 

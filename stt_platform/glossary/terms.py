@@ -50,7 +50,7 @@ class Scope:
     registers: tuple[str, ...] = ()
 
     def holds(self, ref: int | None) -> bool:
-        """Whether the sense can be meant at this verse; without a verse (a sermon) every sense can."""
+        """Return whether the sense can be meant at this verse; without a verse (a sermon) every sense can."""
         if ref is None or not (self.ranges or self.registers):
             return True
         return any(first <= ref <= last for first, last in self.ranges)
@@ -138,11 +138,11 @@ class Glossary:
         return {term.term_id: term for term in self.terms}
 
     def sense(self, term_id: str, name: str = "") -> Sense:
-        """The sense of that term and name. Raises `KeyError`."""
+        """Return the sense of that term and name. Raises `KeyError`."""
         return self._by_key[term_id, name]
 
     def term(self, term_id: str) -> Term:
-        """The term of that name. Raises `KeyError`."""
+        """Return the term of that name. Raises `KeyError`."""
         return self._by_id[term_id]
 
 

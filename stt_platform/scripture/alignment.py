@@ -160,7 +160,7 @@ def _word_odds(given: Verses, target: Verses, probabilities, rate: np.ndarray) -
 
 
 def _coarse_path(en: Verses, es: Verses, odds: _Odds) -> np.ndarray:
-    """Where each Spanish verse (and the end) lies in the English book: a chain of agreeing rare words.
+    """Return where each Spanish verse (and the end) lies in the English book: a chain of agreeing rare words.
 
     It follows the words wherever they lead, so chapters that are counted otherwise do not matter.
     """
@@ -204,7 +204,7 @@ def _inverse(en_of_es: np.ndarray, n: int) -> np.ndarray:
 
 
 def _explained(odds: _Odds, starts: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """How well each verse is explained by 1, 2 or 3 verses of the other text, around `centre`.
+    """Return how well each verse is explained by 1, 2 or 3 verses of the other text, around `centre`.
 
     Returns:
         [2, depth, verses, 2 * band + 1]; the column is the first of the explaining verses. First with all words of
@@ -342,7 +342,7 @@ def _pick(table: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
 
 
 def _count(sums: np.ndarray, first: np.ndarray, count: int) -> np.ndarray:
-    """What `count` verses from each `first` on hold together, given sums that begin with zero."""
+    """Return what `count` verses from each `first` on hold together, given sums that begin with zero."""
     last = len(sums) - 1
     return sums[(first + count).clip(0, last)] - sums[first.clip(0, last)]
 

@@ -53,14 +53,14 @@ BOOKS = _read()
 
 
 def book(number: int) -> Book:
-    """The book of that number, 1 to 66. Raises `BadReference`."""
+    """Return the book of that number, 1 to 66. Raises `BadReference`."""
     if not 1 <= number <= len(BOOKS):
         raise BadReference(f"{number!r} is no number of a book: 1 (Genesis) to 66 (Revelation) were expected")
     return BOOKS[number - 1]
 
 
 def find_book(name: str) -> Book:
-    """The book of a name or code in English or Spanish: "GEN", "Gen", "Génesis", "I Samuel", "1 Corintios".
+    """Return the book of a name or code in English or Spanish: "GEN", "Gen", "Génesis", "I Samuel", "1 Corintios".
 
     Case, accents, dots and spaces do not matter, nor does what titles say besides the name, as in "Primera
     Epístola de San Pablo a los Corintios". Raises `BadReference`.

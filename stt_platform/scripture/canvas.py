@@ -64,7 +64,7 @@ class Canvas:
             x += 24 + width + 18
 
     def png(self) -> bytes:
-        """The picture: the same drawing gives the same bytes."""
+        """Return the picture: the same drawing gives the same bytes."""
         buffer = io.BytesIO()
         self._figure.savefig(buffer, format="png", metadata={"Software": None})
         return buffer.getvalue()
@@ -76,7 +76,7 @@ def width_of(words: str, size: float, *, bold: bool = False) -> float:
 
 
 def fitted(words: str, width_px: float, size: float, *, bold: bool = False) -> str:
-    """The words on one line, shortened with an ellipsis to a width, in letters that the picture's font has."""
+    """Return the words on one line, shortened with an ellipsis to a width, in letters that the picture's font has."""
     known = _font(bold).get_char_index
     line = "".join(letter if known(ord(letter)) else "·" for letter in " ".join(words.split()))
     if width_of(line, size, bold=bold) <= width_px:

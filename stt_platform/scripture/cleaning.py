@@ -47,7 +47,7 @@ class _Rows:
 
 
 def clean_text(raw: RawText) -> ScriptureText:
-    """The rows of a text, cleaned: markup, notes, titles, subscriptions and capitals as their modules say.
+    """Clean the rows of a text: markup, notes, titles, subscriptions and capitals as their modules say.
 
     Raises `DamagedSourceError` where the text is empty, mostly blank, or in neither English nor Spanish.
     """

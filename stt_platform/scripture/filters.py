@@ -76,7 +76,7 @@ def filter_pairs(rows: Iterable[PairRow], limits: Limits | None = None) -> list[
 
 
 def _checks(rows: list[PairRow], limits: Limits) -> list[tuple[Gate, Callable[[PairRow], str | None]]]:
-    """The gates in their order, each with a check that says in words what it found, or None."""
+    """Return the gates in their order, each with a check that says in words what it found, or None."""
     length = _length_model(rows)
     misplaced = _out_of_order(rows)
     return [
@@ -181,7 +181,7 @@ def _length_model(rows: list[PairRow]) -> tuple[float, float]:
 
 
 def _out_of_order(rows: list[PairRow]) -> dict[str, str]:
-    """The fewest pairs of verses that must go for the Spanish ones of each book to ascend with the English ones."""
+    """Find the fewest pairs of verses that must go for the Spanish ones of each book to ascend with the English ones."""
     found: dict[str, str] = {}
     by_book: dict[int, list[PairRow]] = {}
     for row in rows:

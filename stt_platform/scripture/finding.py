@@ -49,7 +49,7 @@ class Found:
     missing: Mapping[str, str]
 
     def in_language(self, language: str) -> tuple[ScriptureText, ...]:
-        """The texts in "en" or "es", the platform's own first."""
+        """Return the texts in "en" or "es", the platform's own first."""
         return tuple(text for text in self.texts.values() if text.language == language)
 
 
@@ -77,7 +77,7 @@ def find_texts(folders: Sequence[Path], *, progress: Callable[[str], None] | Non
 
 
 def offered_texts(folders: Sequence[Path]) -> Mapping[str, tuple[Offer, ...]]:
-    """What `find_texts` would choose from, by text, the better sources first. Nothing is loaded."""
+    """Return what `find_texts` would choose from, by text, the better sources first. Nothing is loaded."""
     with Shelf() as shelf:
         offers = _offers(folders, shelf, [])
     return {text_id: tuple(_better_first(offers[text_id])) for text_id in sorted(offers, key=_own_first)}
@@ -86,7 +86,7 @@ def offered_texts(folders: Sequence[Path]) -> Mapping[str, tuple[Offer, ...]]:
 def _best(
     offers: Sequence[Offer], shelf: Shelf, unused: list[Unused], progress: Callable[[str], None] | None
 ) -> ScriptureText | None:
-    """The first of the offers that is whole; where none is, that with the most verses."""
+    """Return the first of the offers that is whole; where none is, that with the most verses."""
     best: ScriptureText | None = None
     of_best: Offer | None = None
     for offer in offers:
@@ -115,7 +115,7 @@ def _not_used(offer: Offer, cause: Cause, reason: str) -> Unused:
 
 
 def source_files(folder: Path) -> list[Path]:
-    """Every file that `find_texts` may read in this folder, sorted; those of SWORD modules too."""
+    """Return every file that `find_texts` may read in this folder, sorted; those of SWORD modules too."""
     files: dict[Path, None] = {}
     for path in _paths(folder):
         if path.is_file():
@@ -142,7 +142,7 @@ def _offers(folders: Sequence[Path], shelf: Shelf, unused: list[Unused]) -> dict
 
 
 def _paths(folder: Path) -> Iterator[Path]:
-    """The folder, its files and folders, sorted; hidden ones are left out."""
+    """Yield the folder, its files and folders, sorted; hidden ones are left out."""
     if folder.is_file():
         yield folder
         return
@@ -170,7 +170,7 @@ def _own_first(text_id: str) -> tuple[int, str]:
 
 
 def _better_first(offers: Sequence[Offer]) -> list[Offer]:
-    """Those of the better loader first, and else in the order in which they were found."""
+    """Return those of the better loader first, and else in the order in which they were found."""
 
     def rank(offer: Offer) -> int:
         order = preference(offer.text_id)

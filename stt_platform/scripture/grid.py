@@ -31,7 +31,7 @@ def verses_in(number: int, chapter: int) -> int:
 
 @cache
 def all_refs() -> tuple[int, ...]:
-    """The BBCCCVVV numbers of all 31,102 verses, in order."""
+    """Return the BBCCCVVV numbers of all 31,102 verses, in order."""
     return tuple(
         number * 1_000_000 + chapter * 1_000 + verse
         for number, chapters in enumerate(_grid(), start=1)

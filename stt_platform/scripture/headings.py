@@ -71,7 +71,7 @@ _CAPITALS_MEAN = 0.03
 
 
 def title_of_psalm(text: str, language: str) -> tuple[str, str]:
-    """The title at the head of a psalm's first verse, and the verse without it; "" where there is none.
+    """Split off the title at the head of a psalm's first verse, and the verse without it; "" where there is none.
 
     Where a capitalised word begins the psalm ("Salmo de David. JEHOVÁ es mi pastor") the title ends before it;
     elsewhere it ends with the last sentence that reads like one.
@@ -91,13 +91,13 @@ def title_of_psalm(text: str, language: str) -> tuple[str, str]:
 
 
 def title_of_next(text: str) -> tuple[str, int, str]:
-    """A verse without the title of the next psalm below it, that psalm's number, and its title."""
+    """Return a verse without the title of the next psalm below it, that psalm's number, and its title."""
     match = re.search(r"\s+Psalm (\d{1,3})(?:\s+(.*))?$", text)
     return (text[: match.start()], int(match[1]), (match[2] or "").strip()) if match else (text, 0, "")
 
 
 def subscription_of(text: str, language: str) -> tuple[str, str]:
-    """The last verse of an epistle without the note where it was written, and that note; "" where there is none."""
+    """Return the last verse of an epistle without the note where it was written, and that note; "" where there is none."""
     # It is the end from some sentence on.
     for stop in _SENTENCE.finditer(text):
         rest = text[stop.end() :]
@@ -107,7 +107,7 @@ def subscription_of(text: str, language: str) -> tuple[str, str]:
 
 
 def acrostic_letter(ref: int, text: str) -> tuple[str, str]:
-    """The letter that heads eight verses of Psalm 119, and the verse without it; "" where there is none."""
+    """Return the letter that heads eight verses of Psalm 119, and the verse without it; "" where there is none."""
     stanza, line = divmod(ref % 1000 - 1, 8)
     if ref // 1000 != PSALMS * 1000 + 119 or not 0 <= stanza < len(_LETTERS):
         return "", text
@@ -137,13 +137,13 @@ def acrostic_letter(ref: int, text: str) -> tuple[str, str]:
 
 
 def is_letter(words: str) -> bool:
-    """Whether a heading is nothing but such a letter."""
+    """Return whether a heading is nothing but such a letter."""
     plain = re.sub(r"[\u05d0-\u05ea\W]+", " ", _plain(words)).split()
     return bool(plain) and all(any(word in row.split() for row in _LETTERS) or word == "and" for word in plain)
 
 
 def capitals_at_head(text: str, *, heads_chapter: bool = False) -> list[str]:
-    """The capitalised words that begin a verse, "Y PARTIÓSE"; none where a whole phrase is in capitals.
+    """Return the capitalised words that begin a verse, "Y PARTIÓSE"; none where a whole phrase is in capitals.
 
     They may stand after "Aleluya.", and at the head of a chapter after another short sentence.
     """
@@ -162,7 +162,7 @@ def capitals_at_head(text: str, *, heads_chapter: bool = False) -> list[str]:
 
 
 def usual_forms(texts: Iterable[str]) -> Mapping[str, Counter[str]]:
-    """How each word is written within sentences: "lower", "title" or "upper", by its small form; words with accents
+    """Return how each word is written within sentences: "lower", "title" or "upper", by its small form; words with accents
     count under the form without them too."""
     words = Counter(re.findall(r"(?<=[a-zà-ÿ,;] )[^\W\d_]+", "\n".join(texts)))
     forms: dict[str, Counter[str]] = {}
@@ -174,7 +174,7 @@ def usual_forms(texts: Iterable[str]) -> Mapping[str, Counter[str]]:
 
 
 def without_capitals(text: str, forms: Mapping[str, Counter[str]], *, heads_chapter: bool) -> tuple[str, str]:
-    """A verse with its capitalised first words written as elsewhere, and those words; "" where nothing changed.
+    """Return a verse with its capitalised first words written as elsewhere, and those words; "" where nothing changed.
 
     Names keep their capital ("Y SALOMÓN" becomes "Y Salomón"), and what is always in capitals stays ("LORD",
     "JAH"). Away from the head of a chapter only words that are known from elsewhere change.

@@ -34,26 +34,26 @@ class KnownText:
 
 @cache
 def known_texts() -> dict[str, KnownText]:
-    """The rows of `texts.toml` by id, in its order."""
+    """Return the rows of `texts.toml` by id, in its order."""
     lists = ("names", "prefer")
     return {row["id"]: KnownText(**row | {name: tuple(row[name]) for name in lists}) for row in _table()["texts"]}
 
 
 def known_as(*names: str) -> KnownText | None:
-    """The text that one of these names means, if it is known."""
+    """Look up the text that one of these names means; None where it is not known."""
     table = _by_name()
     return next((table[slug(name)] for name in names if slug(name) in table), None)
 
 
 def preference(text_id: str) -> tuple[str, ...]:
-    """The loaders in the order in which they are asked for a text."""
+    """Return the loaders in the order in which they are asked for a text."""
     known = known_texts().get(text_id)
     default = tuple(_table()["default"])
     return tuple(dict.fromkeys((*known.prefer, *default))) if known else default
 
 
 def slug(name: str) -> str:
-    """A name as an id: lower case, plain letters and digits. "SpaRV1865" becomes "sparv1865"."""
+    """Turn a name into an id: lower case, plain letters and digits. "SpaRV1865" becomes "sparv1865"."""
     plain = unicodedata.normalize("NFKD", name.casefold())
     return re.sub(r"[^a-z0-9]+", "", plain)[:40]
 

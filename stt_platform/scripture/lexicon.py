@@ -39,7 +39,6 @@ class Lexicon:
     """Word translation probabilities of two texts.
 
     Attributes:
-        en_ids, es_ids: number of each stem.
         to_es: probability of a Spanish stem given an English one, sparse [en stems, es stems].
         to_en: the other direction, sparse [es stems, en stems].
         en_rate, es_rate: how often each stem occurs, as a share of all.
@@ -47,8 +46,6 @@ class Lexicon:
         length_variance: variance of the Spanish length per English character (Gale and Church 1993).
     """
 
-    en_ids: Mapping[str, int]
-    es_ids: Mapping[str, int]
     to_es: object
     to_en: object
     en_rate: np.ndarray
@@ -69,7 +66,7 @@ class Verses:
 
 @lru_cache(maxsize=200_000)
 def fold(word: str) -> str:
-    """A word without case and accents."""
+    """Fold case and accents of a word."""
     return "".join(c for c in unicodedata.normalize("NFKD", word.casefold()) if not unicodedata.combining(c))
 
 
@@ -77,7 +74,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def stem_of(word: str) -> str:
-    """The part of a word that its forms share, more or less: no ending of number or gender, six letters at most."""
+    """Stem a word: what its forms share, more or less: no ending of number or gender, six letters at most."""
     stem = fold(word)
     if len(stem) > 4:
         stem = stem.removesuffix("s")
@@ -87,7 +84,7 @@ def stem_of(word: str) -> str:
 
 @lru_cache(maxsize=200_000)
 def skeleton(stem: str) -> str:
-    """What the spellings of one name share: Haseroth and Hazeroth, Philippi and Filipos, Cush and Chus."""
+    """Reduce a name to what its spellings share: Haseroth and Hazeroth, Philippi and Filipos, Cush and Chus."""
     for old, new in (("ph", "f"), ("th", "t"), ("sh", "s"), ("ch", "c"), ("qu", "c"), ("ce", "se"), ("ci", "si")):
         stem = stem.replace(old, new)
     stem = stem.replace("h", "").translate(str.maketrans("kqyjzvw", "cciisbu"))
@@ -95,7 +92,7 @@ def skeleton(stem: str) -> str:
 
 
 def number_verses(text: Mapping[int, str], ids: dict[str, int]) -> Verses:
-    """The verses that have text, in order of their references; new stems are added to `ids`."""
+    """Return the verses that have text, in order of their references; new stems are added to `ids`."""
     refs = sorted(ref for ref, words in text.items() if words.strip())
     known: dict[str, int] = {}
 
@@ -119,14 +116,14 @@ def number_verses(text: Mapping[int, str], ids: dict[str, int]) -> Verses:
 
 
 def without(verses: Verses, drop: np.ndarray) -> Verses:
-    """The same verses without the stems that `drop` (one flag a stem) names."""
+    """Return the same verses without the stems that `drop` (one flag a stem) names."""
     keep = ~drop[verses.stems]
     counts = np.concatenate([[0], np.cumsum(keep)])
     return Verses(verses.refs, verses.lengths, counts[verses.starts], verses.stems[keep])
 
 
 def too_common(verses: Verses, size: int) -> np.ndarray:
-    """Which stems stand in so many verses that they tell none from another."""
+    """Return which stems stand in so many verses that they tell none from another."""
     limit = max(_COMMON_SHARE * len(verses.refs), _COMMON_VERSES)
     return np.bincount(verses.stems, minlength=size) > limit
 
@@ -172,8 +169,6 @@ def learn_lexicon(
     to_en = _probabilities(entry_es, entry_en, directions[1], looks[1], looks[0], shape[::-1])
     ratio, variance = _length_model(en.lengths[chosen[:, 0]], es.lengths[chosen[:, 1]])
     return Lexicon(
-        en_ids=en_ids,
-        es_ids=es_ids,
         to_es=sparse.csr_array(to_es),
         to_en=sparse.csr_array(to_en),
         en_rate=_rates(en, shape[0]),
@@ -193,7 +188,7 @@ class _Cells:
 
 
 def _worth_learning(en: Verses, es: Verses, chosen: np.ndarray, looks, shape: tuple[int, int]) -> np.ndarray:
-    """Which stems meet more often than by chance, as a table of flags: model 1 would forget the others, later."""
+    """Return which stems meet more often than by chance, as a table of flags: model 1 would forget the others, later."""
     from scipy import sparse
 
     sides = []
@@ -213,7 +208,7 @@ def _worth_learning(en: Verses, es: Verses, chosen: np.ndarray, looks, shape: tu
 
 
 def _cells(en: Verses, es: Verses, chosen: np.ndarray, wanted: np.ndarray) -> _Cells:
-    """Every English stem with every Spanish stem of each pair of verses, where the two are `wanted`."""
+    """Return every English stem with every Spanish stem of each pair of verses, where the two are `wanted`."""
     found = []
     for start in range(0, len(chosen), _PAIRS_AT_ONCE):
         part = chosen[start : start + _PAIRS_AT_ONCE]
@@ -290,7 +285,7 @@ def _shape(stem: str) -> str:
 
 
 def _blocks(refs: np.ndarray) -> np.ndarray:
-    """The unit that may not support itself: the book; the chapter or the verse where there are few of them."""
+    """Return the unit that may not support itself: the book; the chapter or the verse where there are few of them."""
     for size in (1_000_000, 1000):
         if len(np.unique(refs // size)) >= _FEWEST_BLOCKS:
             return refs // size

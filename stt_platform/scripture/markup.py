@@ -68,7 +68,7 @@ def strip_marks(raw: str, language: str) -> Stripped:
 
 
 def plain_words(text: str, language: str, removed: list[str]) -> str:
-    """Text without entities, notes in braces, brackets and other signs; what goes is added to `removed`."""
+    """Strip entities, notes in braces, brackets and other signs; what goes is added to `removed`."""
     if "&" in text:
         text = _entities(text, language, removed)
     if "{" in text:
@@ -93,7 +93,7 @@ def plain_words(text: str, language: str, removed: list[str]) -> str:
 
 
 def verses_within(ref: int, text: str) -> list[tuple[int, str]]:
-    """A text that says where other verses of its chapter begin, "(14:24) Now to him", as rows of their own."""
+    """Split a text that says where other verses of its chapter begin, "(14:24) Now to him", as rows of their own."""
     chapter = ref // 1000 % 1000
     marks = [
         match for match in _VERSE_IN_TEXT.finditer(text) if int(match[1]) == chapter and int(match[2]) > ref % 1000

@@ -79,6 +79,6 @@ def pair_texts(
 
 
 def verse_pairs_of(paired: Sequence[PairedTexts], limits: Limits | None = None) -> list[PairRow]:
-    """The rows of all pairs of texts, each accepted or quarantined with its reason."""
+    """Pair the texts: the rows of all pairs, each accepted or quarantined with its reason."""
     rows = [row for each in paired for row in join(each.segments, each.en, each.es)]
     return filter_pairs(unite_segments(rows), limits)

@@ -146,7 +146,7 @@ def unite_segments(rows: Iterable[PairRow]) -> list[PairRow]:
 
 
 def main_target(rows: Iterable[PairRow]) -> str:
-    """The Spanish text that terms and verses are taught from: RVR1909, or the first by name where it is not there."""
+    """Return the Spanish text that terms and verses are taught from: RVR1909, or the first by name where it is not there."""
     sources = {row.es_source for row in rows}
     return TARGET if TARGET in sources or not sources else min(sources)
 
@@ -186,7 +186,7 @@ def _row(
 def _titles(
     segments: Sequence[Segment], en_text: ScriptureText, es_text: ScriptureText
 ) -> tuple[dict[tuple[str, int], PairRow], set[int]]:
-    """A row for each title, by the language and number that it belongs above, and the Spanish verses used as one."""
+    """Return a row for each title, by the language and number that it belongs above, and the Spanish verses used as one."""
     english = {row.ref: row.text for row in en_text.rows("title")}
     spanish = {row.ref: row.text for row in es_text.rows("title")}
     rows: dict[tuple[str, int], PairRow] = {}
@@ -205,7 +205,7 @@ def _titles(
 def _spanish_titles(
     segments: Sequence[Segment], en_titles: dict[int, str], es_titles: dict[int, str]
 ) -> dict[int, tuple[int, ...]]:
-    """The Spanish references that answer each English title.
+    """Return the Spanish references that answer each English title.
 
     The psalm is the one that the first verses are aligned with, so psalms that are counted otherwise find theirs.
     """

@@ -67,7 +67,7 @@ class Parallel:
 
 
 def find_parallels(passages: Sequence[Passage]) -> list[Parallel]:
-    """The parallels among the passages of one text.
+    """Find the parallel passages of one text.
 
     Args:
         passages: in the order of the text; what stands next to each other here counts as neighbours.
@@ -125,7 +125,7 @@ def _rare_words(passages: Sequence[Passage]):
 
 
 def _alike(words, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All pairs that share enough to be judged: both places, and the share of the shorter one."""
+    """Return all pairs that share enough to be judged: both places, and the share of the shorter one."""
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for start in range(0, words.shape[0], _AT_ONCE):
         shared = (words[start : start + _AT_ONCE] @ words.T).tocoo()
@@ -155,7 +155,7 @@ def _borne_out(passages: Sequence[Passage], first: np.ndarray, second: np.ndarra
 
 
 def _best(passage: np.ndarray, chapter: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Which pairs have the highest share that the passage reaches anywhere in that chapter."""
+    """Return which pairs have the highest share that the passage reaches anywhere in that chapter."""
     _, place = np.unique(passage * 100_000 + chapter, return_inverse=True)
     highest = np.zeros(len(share))
     np.maximum.at(highest, place, share)
@@ -163,7 +163,7 @@ def _best(passage: np.ndarray, chapter: np.ndarray, share: np.ndarray) -> np.nda
 
 
 def _listed(passages: Sequence[Passage], words, weight: np.ndarray) -> dict[tuple[int, int], float]:
-    """The best counterpart of each passage within what is listed as parallel to it."""
+    """Return the best counterpart of each passage within what is listed as parallel to it."""
     at: dict[int, list[int]] = {}
     for place, passage in enumerate(passages):
         for ref in passage.refs:
@@ -183,7 +183,7 @@ def _listed(passages: Sequence[Passage], words, weight: np.ndarray) -> dict[tupl
 
 
 def _counterparts(share: np.ndarray) -> set[tuple[int, int]]:
-    """What is best for a row or for a column, and what lies between two such in step with both."""
+    """Return what is best for a row or for a column, and what lies between two such in step with both."""
     best = set(enumerate(share.argmax(axis=1).tolist()))
     best |= {(row, column) for column, row in enumerate(share.argmax(axis=0).tolist())}
     best = {cell for cell in best if share[cell] >= _LISTED}

@@ -61,7 +61,7 @@ _EN_RIGHT = _EN_LEFT + _VERSE_PX
 def alignment_picture(
     region: Region, en: Mapping[int, str], es: Mapping[int, str], *, en_title: str, es_title: str
 ) -> bytes:
-    """The verses of a region, English left and Spanish right, with a band between those that say the same.
+    """Draw the verses of a region, English left and Spanish right, with a band between those that say the same.
 
     A number stands at the same height on both sides: a level grey band is a verse that both number alike; a slanted
     one, in the colour of its English chapter, is one that they number otherwise. Of a long region the first 120
@@ -169,7 +169,7 @@ _RAISED_PX = 15
 
 
 def overview_picture(places: Mapping[str, Sequence[Region]]) -> bytes:
-    """The whole Bible as a strip for each pair of texts, with a mark where their numbering differs.
+    """Draw the whole Bible as a strip for each pair of texts, with a mark where their numbering differs.
 
     Books are as wide as they have verses, in the usual division; a mark is the higher the more segments differ, and
     their number stands above it.
@@ -195,7 +195,7 @@ def overview_picture(places: Mapping[str, Sequence[Region]]) -> bytes:
 
 
 def _x_of(ref: int) -> float:
-    """Where a verse lies on the strip; beyond the usual division it lies with the next that is in it."""
+    """Return where a verse lies on the strip; beyond the usual division it lies with the next that is in it."""
     return _MARGIN + _INNER * bisect_left(all_refs(), ref) / len(all_refs())
 
 
@@ -266,7 +266,7 @@ _REASON_PX = 34
 
 
 def counts_picture(counts: Mapping[tuple[str, str, str, str], int]) -> bytes:
-    """How many pairs are used and how many are set aside, for each pair of texts, and below it why.
+    """Draw how many pairs are used and how many are set aside, for each pair of texts, and below it why.
 
     Args:
         counts: pairs by (en_source, es_source, status, gate); the gate is that of `PairRow`, empty for an accepted pair.
@@ -327,7 +327,7 @@ def _draw_reasons(
 
 
 def split_picture(counts: Mapping[tuple[str, str], int]) -> bytes:
-    """How each genre is shared out among training, test and neither, in per cent and numbers.
+    """Draw how each genre is shared out among training, test and neither, in per cent and numbers.
 
     Args:
         counts: pairs, or segments, by (genre, split); a split is "train", "test" or "excluded".

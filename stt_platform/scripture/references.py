@@ -38,7 +38,7 @@ class VerseRef:
 
     @classmethod
     def from_number(cls, number: int) -> "VerseRef":
-        """The verse of a BBCCCVVV integer: 1001001 is Genesis 1:1, 66022021 the last verse."""
+        """Return the verse of a BBCCCVVV integer: 1001001 is Genesis 1:1, 66022021 the last verse."""
         book_number, rest = divmod(number, 1_000_000)
         try:
             return cls(book_number, *divmod(rest, 1_000))
@@ -47,7 +47,7 @@ class VerseRef:
 
     @classmethod
     def parse(cls, value: "str | int | VerseRef") -> "VerseRef":
-        """The verse of a number, a code or a name: 1001001, "01001001", "GEN 1:1", "Gen.1.1", "1 Corintios 13:4"."""
+        """Parse the verse of a number, a code or a name: 1001001, "01001001", "GEN 1:1", "Gen.1.1", "1 Corintios 13:4"."""
         if isinstance(value, VerseRef):
             return value
         if isinstance(value, int) and not isinstance(value, bool):
@@ -82,7 +82,7 @@ class VerseRef:
 
 
 def parse_range(value: str) -> tuple[VerseRef, ...]:
-    """All verses of "Gen 1:1-3", "Gen 1:1-2:3", "Gen.1.1-Gen.1.3", "Jude 1:3" or a whole chapter, "Gen 1".
+    """Parse all verses of "Gen 1:1-3", "Gen 1:1-2:3", "Gen.1.1-Gen.1.3", "Jude 1:3" or a whole chapter, "Gen 1".
 
     The verses between are those of the usual grid. Raises `BadReference`.
     """

@@ -49,7 +49,7 @@ class Region:
 
 
 def regions(segments: Sequence[Segment], *, context: int = 2, gap: int = 3) -> list[Region]:
-    """The stretches in which references differ, in the order of the segments.
+    """Find the stretches in which references differ, in the order of the segments.
 
     Args:
         segments: of `align`; a region never reaches into another book.
@@ -158,7 +158,7 @@ def lay_out(segments: Sequence[Segment]) -> Layout:
 
 
 def chapters(boxes: Mapping[int, Box]) -> list[tuple[int, float, float]]:
-    """Each chapter (BBCCC) of one side with its top and bottom."""
+    """Return each chapter (BBCCC) of one side with its top and bottom."""
     found: dict[int, tuple[float, float]] = {}
     for ref, box in sorted(boxes.items()):
         top, bottom = found.get(ref // 1000, (box.top, box.bottom))

@@ -60,14 +60,14 @@ class Leak:
 
 
 def comparable(text: str) -> str:
-    """A text as it is compared: without case, accents, punctuation, and so without the spelling of 1909 ("á")."""
+    """Normalise a text for comparison: without case, accents, punctuation, and so without the spelling of 1909 ("á")."""
     return " ".join(map(fold, _WORD.findall(text)))
 
 
 def split_segments(
     rows: Sequence[PairRow], *, test_share: float = 0.10, seed: int = 42, frozen: Mapping[str, str] | None = None
 ) -> list[SegmentSplit]:
-    """The side of every segment, the same for the same rows in any order.
+    """Split the segments into train, test and neither, the same for the same rows in any order.
 
     A group is drawn by its name, so that what is drawn does not depend on the other groups, and goes to the test as
     long as every stratum (testament and genre) that it has segments of has room for them.
@@ -115,7 +115,7 @@ def split_segments(
 
 
 def leaks(rows: Iterable[PairRow]) -> list[Leak]:
-    """What accepted rows have in train and in test: a segment, a text of either language, a verse of one text.
+    """Return what accepted rows have in train and in test: a segment, a text of either language, a verse of one text.
 
     Texts are compared by `comparable`. Sorted by kind. Raises `ValueError` for an accepted row whose `split` is none
     of the three.
@@ -178,7 +178,7 @@ def _verses(row: PairRow) -> list[tuple[str, int]]:
 
 
 def _segments(rows: Iterable[PairRow]) -> dict[str, _Segment]:
-    """All segments, in the order of their names."""
+    """Return all segments, in the order of their names."""
     segments: dict[str, _Segment] = {}
     for row in sorted(rows, key=lambda row: (row.segment_id, row.pair_id)):
         if row.segment_id not in segments:
@@ -214,7 +214,7 @@ class _Groups:
         self.reasons.setdefault(other, reason.format(one))
 
     def apart(self, one: str, other: str) -> bool:
-        """Whether one of the two is in the test and the other one is known to a model."""
+        """Return whether one of the two is in the test and the other one is known to a model."""
         first, second = (self._sides[self._first(name)] for name in (one, other))
         return (_examines(first) and _teaches(second)) or (_teaches(first) and _examines(second))
 
@@ -271,7 +271,7 @@ def _unite_parallels(
 
 
 def _sides_before(segments: Mapping[str, _Segment], frozen: Mapping[str, str]) -> dict[str, set[str]]:
-    """The frozen sides of each segment: its own, and those of segments that have become a part of it."""
+    """Return the frozen sides of each segment: its own, and those of segments that have become a part of it."""
     gone: dict[str, set[str]] = {}
     for name, side in frozen.items():
         if side not in (TRAIN, TEST, EXCLUDED):
@@ -325,7 +325,7 @@ def _dealt(
     test_share: float,
     seed: int,
 ) -> dict[str, str]:
-    """The sides of the groups that have none yet."""
+    """Return the sides of the groups that have none yet."""
     room = {stratum: round(test_share * n) for stratum, n in Counter(s.stratum for s in segments.values()).items()}
     for name, split in splits.items():
         room[segments[name].stratum] -= split == TEST

@@ -91,5 +91,5 @@ class ScriptureText:
         return "" if self.is_whole else f"it has {len(self.by_ref)} verses in {self.books} of {_BOOKS} books"
 
     def rows(self, kind: str) -> tuple[Verse, ...]:
-        """The rows of one kind."""
+        """Return the rows of one kind."""
         return tuple(row for row in self.verses if row.kind == kind)

@@ -55,12 +55,12 @@ class Alarm:
 
 
 def differences(segments: Iterable[Segment]) -> list[Difference]:
-    """The segments whose references differ, in the order of the text."""
+    """Return the segments whose references differ, in the order of the text."""
     return [Difference(s.en_refs, s.es_refs) for s in segments if s.en_refs != s.es_refs]
 
 
 def correct(segments: Sequence[Segment], table: Iterable[Difference]) -> list[Segment]:
-    """The segments as the table has them: where it speaks, it wins over the aligner.
+    """Apply the table to the segments: where it speaks, it wins over the aligner.
 
     A row may also say that the aligner saw a difference where there is none ("NUM 13:1 = NUM 13:1"). Verses that a
     row takes out of a segment leave the others of that segment: these go back to the verse of their own number where
@@ -112,7 +112,7 @@ def in_order(segments: Iterable[Segment]) -> list[Segment]:
 
 
 def alarm(found: Iterable[Difference], known: Iterable[Difference]) -> list[Alarm]:
-    """What a new alignment says otherwise than the table: rows of its own, and rows that it does not confirm.
+    """Compare a new alignment with the table: rows of its own, and rows that it does not confirm.
 
     Notes do not matter, nor do rows of the table that say that nothing differs there.
     """
@@ -207,7 +207,7 @@ def show_refs(refs: Sequence[int]) -> str:
 
 
 def parse_refs(text: str) -> tuple[int, ...]:
-    """The verses of "NUM 13:32-33" or "JOB 39:27-30; 40:1-5"; none for an empty text. Raises `BadReference`."""
+    """Parse the verses of "NUM 13:32-33" or "JOB 39:27-30; 40:1-5"; none for an empty text. Raises `BadReference`."""
     refs: list[int] = []
     book = ""
     for part in (part.strip() for part in text.split(";")):

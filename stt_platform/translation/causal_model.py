@@ -16,7 +16,7 @@ Quantisation = Literal["none", "nf4"]
 def load_causal_model(
     folder: str | Path, *, device: str = "cpu", dtype: str = "float32", quantisation: Quantisation = "none"
 ) -> tuple[PreTrainedModel, Any]:
-    """A causal language model of the Gemma family and its tokenizer, from a folder; nothing is downloaded.
+    """Load a causal language model of the Gemma family and its tokenizer, from a folder; nothing is downloaded.
 
     Args:
         folder: safetensors, configuration and tokenizer.
@@ -68,7 +68,7 @@ def load_adapted_translator(
     dtype: str = "float32",
     quantisation: Quantisation = "none",
 ) -> Translator:
-    """A base model with the adapter that was trained on it, asked with TranslateGemma's prompt.
+    """Load a base model with the adapter that was trained on it, asked with TranslateGemma's prompt.
 
     An adapter that was trained on quantised weights has learnt to make up for their rounding, so it is best read with
     the same `quantisation`. Nothing is merged, so nothing is rounded once more.

@@ -23,7 +23,7 @@ class PromptExample:
 
 
 def render_prompt(text: str, source: str = "en", target: str = "es", hints: Sequence[tuple[str, str]] = ()) -> str:
-    """The prompt up to the model's turn.
+    """Render the prompt up to the model's turn.
 
     Hints stand in the user's turn, after what the model is told to do and before the request with its colon, so they
     cannot be taken for text to translate: "Use these translations: covenant → pacto; grace → gracia."
@@ -59,7 +59,7 @@ def render_prompt(text: str, source: str = "en", target: str = "es", hints: Sequ
 def prompt_example(
     text: str, translation: str, source: str = "en", target: str = "es", hints: Sequence[tuple[str, str]] = ()
 ) -> PromptExample:
-    """A training example in two parts, split where the loss begins; together they are the whole conversation.
+    """Render a training example in two parts, split where the loss begins; together they are the whole conversation.
 
     Raises `ValueError` as `render_prompt` does, for the translation too.
     """

@@ -15,7 +15,7 @@ class RoundTrip:
 
 
 def tag_back_translation(text: str) -> str:
-    """The text with the tag that tells made English from written English; tagged once only.
+    """Tag English that a model made; tagged once only.
 
     Caswell et al. 2019, "Tagged Back-Translation" (W19-5206): it is the tag that helps, not noise. A word rather than
     `<BT>`, since accepted texts hold no markup.

@@ -197,7 +197,7 @@ class Translator:
         return self._two_parts or len(written) >= limit or written[-1] in self._stops
 
     def _generate(self, prompts: Sequence[list[int]], max_new_tokens: int) -> list[list[int]]:
-        """What the decoder writes, with what follows an end sign."""
+        """Return what the decoder writes, with what follows an end sign."""
         import torch
 
         inputs = self._tokenizer.pad({"input_ids": list(prompts)}, padding=True, return_tensors="pt")
@@ -210,7 +210,7 @@ class Translator:
         return written[:, 1:].tolist()
 
     def _go_on(self, prompts: Sequence[list[int]], limits: Sequence[int], few: int) -> list[list[int]]:
-        """The likeliest next token of each row again and again, as `generate` finds it.
+        """Return the likeliest next token of each row again and again, as `generate` finds it.
 
         A row that is done leaves the batch, where `generate` computes it until the last one is done. A step with a few
         rows takes as long as one with many, and of a model that was not tuned to stop some rows go on for three times as

@@ -69,7 +69,7 @@ def open_client(options: Mapping[str, Any], *, politeness: Politeness, log: Log)
 
 
 def reason_of(error: object) -> str:
-    """What went wrong, on one line for people."""
+    """Return what went wrong, on one line for people."""
     text = _ANSI.sub("", str(error))
     text = re.sub(r"^(?:ERROR|WARNING): (?:\[[^\]]{1,60}\] (?:[^ :]{1,80}: )?)?", "", text)
     text = printable(text.split("; please report this issue")[0].split("; file an issue")[0])
@@ -77,7 +77,7 @@ def reason_of(error: object) -> str:
 
 
 def asked(call: Callable[[], Any]) -> tuple[Any, str | None]:
-    """What `call` to yt-dlp gives, or None and the reason why it failed."""
+    """Call yt-dlp: what it gives, or None and the reason why it failed."""
     try:
         return call(), None
     # yt-dlp reads pages that others write, and lets through whatever goes wrong with them: it concerns one video.

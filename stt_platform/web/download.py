@@ -112,7 +112,7 @@ class _Job:
     progress: Progress | None
 
     def found(self) -> Downloaded | None:
-        """The video, where an earlier run has finished it."""
+        """Return the video, where an earlier run has finished it."""
         try:
             details = Details(**json.loads((self.folder / f"{self.video.id}.json").read_text(encoding="utf-8")))
             audio = self._own(details.audio)
@@ -206,7 +206,7 @@ class _Job:
     def _captions(
         self, client: Any, info: Mapping[str, Any]
     ) -> tuple[Path | None, CaptionKind | None, str | None, str | None]:
-        """The captions' file, their kind and language, and what went wrong."""
+        """Return the captions' file, their kind and language, and what went wrong."""
         chosen = _choose_captions(info, self.language)
         if chosen is None:
             return None, None, None, None
@@ -223,12 +223,12 @@ class _Job:
 
 
 def _wait_s(n: int) -> float:
-    """Seconds before the next try: 1, 2, 4 … a minute."""
+    """Return seconds before the next try: 1, 2, 4 … a minute."""
     return float(min(2 ** min(n, 6), 60))
 
 
 def _before_download(info: MutableMapping[str, Any], refusals: list[str]) -> str | None:
-    """Why the video is not to be downloaded, or None; names the chosen format for the file's name."""
+    """Return why the video is not to be downloaded, or None; names the chosen format for the file's name."""
     # A part of one format must never be continued with another, and a format's own name is the site's.
     info[_FORMAT_FIELD] = hashlib.sha256(str(info.get("format_id")).encode()).hexdigest()[:8]
     if info.get("playlist") or info.get("playlist_id") or info.get("playlist_index"):

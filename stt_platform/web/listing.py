@@ -28,7 +28,7 @@ def list_channel(
     politeness: Politeness | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Video]:
-    """The videos of a channel, a list or a single page that were published on `since` or later, newest first.
+    """List the videos of a channel, a list or a single page that were published on `since` or later, newest first.
 
     The list of a channel is fetched as a whole; it rounds dates ("3 years ago") or has none. Only a video that may
     be from before `since`, or has no date or length, is then asked for by itself. What cannot be learned stays in
@@ -70,7 +70,7 @@ def list_channel(
 
 
 def _entries(client: Any, url: str, depth: int = 0) -> Iterator[Mapping[str, Any]]:
-    """The videos behind `url`; a channel's front page is a list of lists."""
+    """Yield the videos behind `url`; a channel's front page is a list of lists."""
     info, reason = asked(lambda: client.extract_info(url, download=False))
     if info is None:
         if depth:
@@ -105,7 +105,7 @@ def _is_address(url: object) -> bool:
 
 
 def _video(entry: Mapping[str, Any]) -> Video | None:
-    """A video from what a list says of it; None where it has no address that can be used."""
+    """Return a video from what a list says of it; None where it has no address that can be used."""
     url = next((entry[n] for n in ("webpage_url", "original_url", "url") if _is_address(entry.get(n))), None)
     if url is None:
         return None
@@ -135,7 +135,7 @@ def _date(entry: Mapping[str, Any]) -> tuple[datetime.date | None, bool]:
 
 
 def _oldest_day(video: Video, today: datetime.date) -> datetime.date | None:
-    """The first day that a rounded date can mean: "3 years ago" is said until the fourth year is full."""
+    """Return the first day that a rounded date can mean: "3 years ago" is said until the fourth year is full."""
     if video.date is None or video.date_is_exact:
         return video.date
     age_days = (today - video.date).days

@@ -41,7 +41,7 @@ def estimate_noise(path: Path) -> NoiseEstimate:
 
 
 def sample_advice(snr_db: Mapping[str, float] | Sequence[float], *, noisy_below_db: float = 20.0) -> str:
-    """Whether the two or three noisy recordings that a sample should have are in it, and what to do where not."""
+    """Return whether the two or three noisy recordings that a sample should have are in it, and what to do where not."""
     values = list(snr_db.values() if isinstance(snr_db, Mapping) else snr_db)
     noisy = sum(value < noisy_below_db for value in values)
     unknown = sum(math.isnan(value) for value in values)
@@ -68,7 +68,7 @@ def _excerpts(path: Path) -> Iterator[np.ndarray]:
 
 
 def _decoded(path: Path) -> Iterator[tuple[np.ndarray, int]]:
-    """The excerpts as mono samples at the file's own rate."""
+    """Yield the excerpts as mono samples at the file's own rate."""
     from stt_platform.audio.decode import decode_blocks
 
     with decode_blocks(path, block_s=_BLOCK_S) as blocks:

@@ -101,7 +101,7 @@ def summary(
     recordings: tuple[int, int] = (10, 20),
     recent_years: float = 2.0,
 ) -> list[str]:
-    """What is chosen, in sentences; where it falls short of what was wanted, how to mend it."""
+    """Summarise what is chosen, in sentences; where it falls short of what was wanted, how to mend it."""
     chosen = [choice for choice in choices if choice.take]
     total_h = sum(choice.video.duration_s or 0 for choice in chosen) / 3600
     first_recent = today - datetime.timedelta(days=round(365.25 * recent_years))
@@ -204,7 +204,7 @@ class _Sample:
         return True
 
     def _of_good_length(self, fitting: list[_Candidate]) -> Collection[_Candidate]:
-        """Those whose length leads into both ranges, where there are any."""
+        """Return those whose length leads into both ranges, where there are any."""
         places_left = max(self.recordings[1] - len(self.taken), 1)
         places_needed = max(self.recordings[0] - len(self.taken), 1)
         shortest_s = (self.hours[0] - self.total_h) * 3600 / places_left
@@ -217,7 +217,7 @@ class _Sample:
         return nearest[:3]
 
     def _rank(self, candidate: _Candidate) -> tuple[int, int, int, str]:
-        """Sermons first, then speakers and months that are not there yet, then the lot."""
+        """Return sermons first, then speakers and months that are not there yet, then the lot."""
         same_speaker = sum(c.speaker == candidate.speaker for c, _ in self.taken)
         month = candidate.video.date and candidate.video.date.replace(day=1)
         same_month = sum((c.video.date and c.video.date.replace(day=1)) == month for c, _ in self.taken)

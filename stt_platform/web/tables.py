@@ -43,7 +43,7 @@ def write_videos(path: Path, videos: Iterable[Video]) -> None:
 
 
 def read_videos(path: Path) -> list[Video]:
-    """A listing that `write_videos` wrote. Raises `BadTable`; `FileNotFoundError`."""
+    """Read a listing that `write_videos` wrote. Raises `BadTable`; `FileNotFoundError`."""
     return [
         _video(
             path,
@@ -73,7 +73,7 @@ def write_choices(path: Path, choices: Iterable[Choice]) -> None:
 
 
 def read_choices(path: Path) -> list[Choice]:
-    """A sample as a person left it: `take` and `url` are needed, every other cell may be empty or missing.
+    """Read a sample as a person left it: `take` and `url` are needed, every other cell may be empty or missing.
 
     Raises `BadTable`; `FileNotFoundError`.
     """

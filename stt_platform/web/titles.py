@@ -53,14 +53,14 @@ _FIRST_NAMES = frozenset(_FIRST_WORDS.split())
 
 
 def kind_of(title: str) -> Kind:
-    """What the title announces, by its words."""
+    """Tell what the title announces, by its words."""
     if _QUESTIONS.search(title):
         return "questions"
     return "songs" if _SONGS.search(title) else "sermon"
 
 
 def speakers_of(titles: Iterable[str]) -> dict[str, str]:
-    """A guess for each title that seems to name a speaker.
+    """Guess the speaker of each title that seems to name one.
 
     Of several parts that look like a name, the one that other titles have too is taken, else the last: "The Lamp -
     Ann Lee" is how most people write.

@@ -66,12 +66,12 @@ def checked_url(url: str) -> str:
 
 
 def is_video_key(text: str) -> bool:
-    """Whether `text` is safe as the name of a file and never taken for an option."""
+    """Tell whether `text` is safe as the name of a file and never taken for an option."""
     return _KEY.fullmatch(text) is not None
 
 
 def video_key(site_id: object, url: str) -> str:
-    """The site's own id where it is safe as the name of a file, else one made from the address."""
+    """Return the site's own id where it is safe as the name of a file, else one made from the address."""
     text = str(site_id or "")
     # YouTube's ids may begin with a dash.
     text = f"_{text}" if text.startswith("-") else text

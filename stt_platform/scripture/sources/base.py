@@ -67,14 +67,14 @@ class Shelf:
         self._bytes.clear()
 
     def head(self, path: Path, size: int = 4096) -> bytes:
-        """The first bytes of a file, unpacked."""
+        """Read the first bytes of a file, unpacked."""
         if path in self._bytes:
             return self._bytes[path][:size]
         with _open(path) as file:
             return file.read(size)
 
     def read(self, path: Path) -> bytes:
-        """A file's bytes, unpacked. Raises `DamagedSourceError` for one that unpacks to over 512 MB."""
+        """Read a file's bytes, unpacked. Raises `DamagedSourceError` for one that unpacks to over 512 MB."""
         if path not in self._bytes:
             with _open(path) as file:
                 data = file.read(_MOST_BYTES + 1)
@@ -84,7 +84,7 @@ class Shelf:
         return self._bytes[path]
 
     def text(self, path: Path) -> str:
-        """A file's text: UTF-8, with or without its mark, else Windows-1252."""
+        """Read a file's text: UTF-8, with or without its mark, else Windows-1252."""
         data = self.read(path)
         try:
             return data.decode("utf-8-sig")
@@ -92,7 +92,7 @@ class Shelf:
             return data.decode("cp1252", "replace")
 
     def database(self, path: Path) -> sqlite3.Connection:
-        """A SQLite file, read-only; a packed one is held in memory."""
+        """Open a SQLite file, read-only; a packed one is held in memory."""
         if path not in self._databases:
             if path.suffix in _OPENERS:
                 database = sqlite3.connect(":memory:")
@@ -104,7 +104,7 @@ class Shelf:
         return self._databases[path]
 
     def tables(self, path: Path) -> dict[str, tuple[str, ...]]:
-        """The columns of each table of a SQLite file, in lower case; nothing where it is no SQLite file."""
+        """Return the columns of each table of a SQLite file, in lower case; nothing where it is no SQLite file."""
         if not self.head(path, 16).startswith(b"SQLite format 3"):
             return {}
         database = self.database(path)
@@ -118,17 +118,17 @@ class Shelf:
 
 
 def unpacked_name(path: Path) -> str:
-    """The file's name without the ending of its compression: "t_kjv.csv" for "t_kjv.csv.gz"."""
+    """Return the file's name without the ending of its compression: "t_kjv.csv" for "t_kjv.csv.gz"."""
     return path.stem if path.suffix in _OPENERS else path.name
 
 
 def stem_of(path: Path) -> str:
-    """The file's name without its endings: "t_kjv" for "t_kjv.csv.gz"."""
+    """Return the file's name without its endings: "t_kjv" for "t_kjv.csv.gz"."""
     return unpacked_name(path).rpartition(".")[0] or unpacked_name(path)
 
 
 def ends_with(path: Path, *endings: str) -> bool:
-    """Whether a file, unpacked, has one of these endings."""
+    """Return whether a file, unpacked, has one of these endings."""
     return unpacked_name(path).casefold().endswith(endings)
 
 
@@ -143,7 +143,7 @@ def offer_of(
     licence: str = "",
     attribution: str = "",
 ) -> Offer:
-    """An offer under the id of the known text that a name means, else under the first name as an id.
+    """Return an offer under the id of the known text that a name means, else under the first name as an id.
 
     The text's own licence counts before that of the table: an edition may have another.
     """
@@ -167,7 +167,7 @@ def offer_of(
 
 
 def as_number(value: object) -> int:
-    """A BBCCCVVV number of a cell: 1001001, "01001001". 0 where it is none."""
+    """Return a BBCCCVVV number of a cell: 1001001, "01001001". 0 where it is none."""
     try:
         return int(value)  # type: ignore[call-overload]
     except (TypeError, ValueError):

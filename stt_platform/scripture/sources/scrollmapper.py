@@ -27,7 +27,7 @@ _LOADER = "scrollmapper"
 
 
 def offers(path: Path, shelf: Shelf) -> list[Offer]:
-    """The texts of a file; none where it is of another kind."""
+    """List the texts of a file; none where it is of another kind."""
     if ends_with(path, ".json"):
         head = shelf.head(path, 2000)
         return [offer_of(_LOADER, path, "", _names(path, head))] if b'"books"' in head and b'"chapters"' in head else []
@@ -43,7 +43,7 @@ def offers(path: Path, shelf: Shelf) -> list[Offer]:
 
 
 def load(offer: Offer, shelf: Shelf) -> RawText:
-    """The rows of one text."""
+    """Read the rows of one text."""
     if ends_with(offer.path, ".json"):
         return RawText(offer, tuple(_json_rows(offer.path, shelf)))
     if ends_with(offer.path, ".csv"):
@@ -63,7 +63,7 @@ def load(offer: Offer, shelf: Shelf) -> RawText:
 
 
 def book_numbers(names: list[str]) -> dict[str, int]:
-    """The number of each book by its name; by its place where there are 66 and a name is not known.
+    """Return the number of each book by its name; by its place where there are 66 and a name is not known.
 
     Books that are not of the 66, the Apocrypha, are left out.
     """

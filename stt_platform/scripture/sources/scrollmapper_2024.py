@@ -27,7 +27,7 @@ _LOADER = "scrollmapper_2024"
 
 
 def offers(path: Path, shelf: Shelf) -> list[Offer]:
-    """The texts of a file; none where it is of another kind."""
+    """List the texts of a file; none where it is of another kind."""
     if ends_with(path, ".csv") and stem_of(path).startswith("t_"):
         header = shelf.head(path, 200).split(b"\n", 1)[0].strip().lower().replace(b'"', b"")
         if header in (b"field,field,field,field,field", b"id,b,c,v,t"):
@@ -44,7 +44,7 @@ def offers(path: Path, shelf: Shelf) -> list[Offer]:
 
 
 def load(offer: Offer, shelf: Shelf) -> RawText:
-    """The rows of one table."""
+    """Read the rows of one table."""
     if ends_with(offer.path, ".csv"):
         reader = csv.reader(io.StringIO(shelf.text(offer.path)))
         next(reader, None)

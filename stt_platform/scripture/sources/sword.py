@@ -25,13 +25,13 @@ _ENCLITIC = re.compile(r"(?<=[a-záéíóúñ])</w><transChange[^<>]*>((?:[mts]e
 
 
 def sword_modules(folders: Sequence[Path]) -> tuple[Offer, ...]:
-    """The Bible texts among the SWORD modules of these folders (each one with `mods.d` inside)."""
+    """List the Bible texts among the SWORD modules of these folders (each one with `mods.d` inside)."""
     with Shelf() as shelf:
         return tuple(offer for folder in folders for offer in offers(folder, shelf))
 
 
 def offers(path: Path, shelf: Shelf) -> list[Offer]:
-    """The Bible texts of a SWORD folder; none where it is of another kind. Locked modules are left out."""
+    """List the Bible texts of a SWORD folder; none where it is of another kind. Locked modules are left out."""
     if not (path / "mods.d").is_dir():
         return []
     found = []
@@ -55,7 +55,7 @@ def offers(path: Path, shelf: Shelf) -> list[Offer]:
 
 
 def load(offer: Offer, shelf: Shelf) -> RawText:
-    """The rows of one module with their markup (OSIS, GBF or ThML).
+    """Read the rows of one module with their markup (OSIS, GBF or ThML).
 
     Raises `DamagedSourceError` where its files are missing or its path leads out of its folder.
     """

@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"(\d+)[a-z]?(?:[-–,](\d+)[a-z]?)?")
 
 
 def offers(path: Path, shelf: Shelf) -> list[Offer]:
-    """The text of a folder that holds such files; none where there are none."""
+    """List the text of a folder that holds such files; none where there are none."""
     if not path.is_dir() or not _files(path):
         return []
     folder = path
@@ -37,7 +37,7 @@ def offers(path: Path, shelf: Shelf) -> list[Offer]:
 
 
 def load(offer: Offer, shelf: Shelf) -> RawText:
-    """The rows of all files of the folder. Raises `DamagedSourceError` for one that cannot be read."""
+    """Read the rows of all files of the folder. Raises `DamagedSourceError` for one that cannot be read."""
     try:
         import usfmtc
     except ImportError as error:
@@ -105,7 +105,7 @@ def _add(place: _Place, words: str, texts: dict[int, list[str]]) -> None:
 
 
 def _inline(element: Any, place: _Place, texts: dict[int, list[str]]) -> Iterator[str]:
-    """The text of an element with marks; at each verse, what came before is put down under the verse before."""
+    """Yield the text of an element with marks; at each verse, what came before is put down under the verse before."""
     parts = [html.escape(element.text or "", quote=False)]
     for child in element:
         if child.tag == "verse":

@@ -22,7 +22,7 @@ _PLACES = ("", "metadata", "..", "../metadata", "../ebible_format")
 
 
 def offers(path: Path, shelf: Shelf) -> list[Offer]:
-    """The text of a file that has a `vref.txt` at hand; none where it is of another kind."""
+    """List the text of a file that has a `vref.txt` at hand; none where it is of another kind."""
     name, vref = stem_of(path), _vref(path)
     if not ends_with(path, ".txt") or name == "vref" or ends_with(path, ".vrs.txt") or vref is None:
         return []
@@ -33,7 +33,7 @@ def offers(path: Path, shelf: Shelf) -> list[Offer]:
 
 
 def load(offer: Offer, shelf: Shelf) -> RawText:
-    """The rows in the usual count, with merged verses marked by `<range>` after the text that holds them.
+    """Read the rows in the usual count, with merged verses marked by `<range>` after the text that holds them.
 
     Raises `DamagedSourceError` where the file has another number of lines than `vref.txt`.
     """
