@@ -17,14 +17,14 @@ import numpy as np
 
 from stt_platform.audio.vad import FRAME_SAMPLES, SAMPLE_RATE_HZ, Region, speech_regions
 
-SHORTEST_CUT_PAUSE_MS = 64
+MIN_CUT_PAUSE_MS = 64
 """Shorter dips of the probability are parts of words (the closure of a plosive), and no place to cut."""
 
 # After silence, Silero notices a voice up to 0.3 s late, and the first word would lose its beginning. A start
 # moves back by 0.4 s at most, over dips of up to 64 ms; the noise is that of the 2 s before, the level that of
 # the first 0.5 s.
 _LATEST_ONSET_FRAMES = 12
-_LONGEST_CLOSURE_FRAMES = 2
+_MAX_CLOSURE_FRAMES = 2
 _NOISE_FRAMES = 62
 _LEVEL_FRAMES = 16
 
@@ -126,7 +126,7 @@ def cut_chunks(
         threshold=threshold,
         neg_threshold=neg_threshold,
         min_speech_ms=0,
-        min_silence_ms=min(min_silence_ms, SHORTEST_CUT_PAUSE_MS),
+        min_silence_ms=min(min_silence_ms, MIN_CUT_PAUSE_MS),
     )
     regions = _with_whole_onsets(regions, energies_db)
     padding = round(padding_s * SAMPLE_RATE_HZ)
@@ -170,7 +170,7 @@ def borders_in_pauses(borders: Iterable[int], probabilities: np.ndarray, *, tota
     Where there is no pause so near, a border stays, and cuts the speech.
     """
     regions = speech_regions(
-        probabilities, total_samples=total_samples, min_speech_ms=0, min_silence_ms=SHORTEST_CUT_PAUSE_MS
+        probabilities, total_samples=total_samples, min_speech_ms=0, min_silence_ms=MIN_CUT_PAUSE_MS
     )
     return sorted({_in_a_pause(border, regions) for border in borders})
 
@@ -240,7 +240,7 @@ def _with_whole_onsets(regions: list[Region], energies_db: np.ndarray) -> list[R
             for frame in range(start - 1, earliest - 1, -1):
                 if energies_db[frame] > limit:
                     onset = frame
-                elif onset - frame > _LONGEST_CLOSURE_FRAMES:
+                elif onset - frame > _MAX_CLOSURE_FRAMES:
                     break
         moved.append(Region(min(onset * FRAME_SAMPLES, region.start_sample), region.end_sample))
     return moved

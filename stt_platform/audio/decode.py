@@ -71,7 +71,7 @@ def measure(
     progress: Progress | None = None,
     listener: Callable[[np.ndarray, int], None] | None = None,
     *,
-    longest_s: float = math.inf,
+    max_s: float = math.inf,
 ) -> Measurement:
     """Decode a whole file once, in bounded memory, and say what is in it.
 
@@ -79,7 +79,7 @@ def measure(
         path: any media file that `probe` accepts.
         progress: called with the seconds decoded so far.
         listener: called with every block, float32 of shape `(channels, samples)`, and its rate in Hz.
-        longest_s: nothing is decoded beyond it: a file of some kilobytes may unpack to weeks of silence.
+        max_s: nothing is decoded beyond it: a file of some kilobytes may unpack to weeks of silence.
 
     Raises:
         UnreadableMedia: as `probe`.
@@ -87,7 +87,7 @@ def measure(
     with decode_blocks(path) as blocks:
         levels = _Levels(blocks.channels)
         for block in blocks:
-            if levels.samples > longest_s * blocks.rate_hz:
+            if levels.samples > max_s * blocks.rate_hz:
                 break
             levels.add(block)
             if listener:

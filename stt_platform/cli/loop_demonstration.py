@@ -1,4 +1,4 @@
-"""The part of `stt demo` that is the loop: what is asked, corrected, learned, measured, decided and delivered."""
+"""Demonstrate one round of the loop, as a part of `stt demo`: ask, correct, train, evaluate, decide and deliver."""
 
 import os
 import time
@@ -26,7 +26,7 @@ order by "set", adapter_id nulls first
 _DECISION = "select decision, reason from decisions where cycle = $cycle"
 
 
-# The church has a few dozen chunks: a tenth of them, as in a real one, would teach nothing.
+# The church has a few dozen chunks: a tenth of them, as in a real one, would be too few to train on.
 _ASKED = {"STT_FEEDBACK__SHARE": "0.85", "STT_FEEDBACK__QUOTA": "0.25"}
 
 
@@ -42,9 +42,9 @@ def _asking_about_most() -> Iterator[None]:
 
 
 def demo_loop(home: Path, console: Console) -> int:
-    """One round of the loop on the demo church; returns the exit code."""
+    """Run one round of the loop on the demo church; returns the exit code."""
     started = time.monotonic()
-    console.print("The loop: what the recogniser is least sure of is corrected, and it learns from that.")
+    console.print("The loop: what the recogniser is least sure of is corrected, and it is trained on that.")
     with _asking_about_most():
         parts = {"cycle": _CYCLE}
         code = run_due(home, load_settings(home), console, through=["review_tasks"], parts=parts, sermons_first=False)

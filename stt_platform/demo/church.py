@@ -238,11 +238,11 @@ def _timeline(
     """Lay speech and music one after another: both tracks (samples,), and where each sounds."""
     pieces: list[tuple[str, np.ndarray]] = []
 
-    def rest(least_s: float, most_s: float) -> None:
-        pieces.append(("rest", np.zeros(round(rng.uniform(least_s, most_s) * rate_hz))))
+    def rest(min_s: float, max_s: float) -> None:
+        pieces.append(("rest", np.zeros(round(rng.uniform(min_s, max_s) * rate_hz))))
 
-    def play(least_s: float, most_s: float) -> None:
-        pieces.append(("music", organ_interlude(rng.uniform(least_s, most_s), rate_hz, rng)))
+    def play(min_s: float, max_s: float) -> None:
+        pieces.append(("music", organ_interlude(rng.uniform(min_s, max_s), rate_hz, rng)))
 
     rest(0.5, 1.2)
     if "before" in script.interludes:

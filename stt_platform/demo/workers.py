@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 # A worker takes up to 1 GB.
-_MOST_WORKERS = 4
+_MAX_WORKERS = 4
 
 
 def made_side_by_side(
@@ -25,7 +25,7 @@ def made_side_by_side(
         items: what it is called with.
         workers: processes; without it one for each core, at most 4.
     """
-    workers = min(workers or min(_cores(), _MOST_WORKERS), len(items))
+    workers = min(workers or min(_cores(), _MAX_WORKERS), len(items))
     if workers <= 1:
         for item in items:
             yield item, make(item)

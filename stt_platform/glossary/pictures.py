@@ -22,7 +22,7 @@ _STATUSES = {
     ),
 }
 _CHANCE = "#333333"
-_MOST_TERMS = 15
+_MAX_TERMS = 15
 _ROW_PX = 21
 
 
@@ -58,7 +58,7 @@ def attestation_picture(table: Sequence[Attestation], glossary: Glossary) -> byt
     return canvas.png()
 
 
-def worst_terms(table: Sequence[Attestation], most: int = _MOST_TERMS) -> list[Attestation]:
+def worst_terms(table: Sequence[Attestation], most: int = _MAX_TERMS) -> list[Attestation]:
     """Return the senses with the lowest `any_rate`, worst first; of equal ones those in more verses come first."""
     rows = [row for row in table if row.any_rate is not None]
     return sorted(rows, key=lambda row: (row.any_rate, -row.n, row.term_id, row.sense))[:most]

@@ -32,7 +32,7 @@ _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _REGISTER = re.compile(r"register=([a-z]+)")
 _SPANISH_FORM = re.compile(r"~[^\W\d_]+[aeiíu]r(?:se)?|[^\W\d_][^\W_]*\*?(?:[ '’-][^\W_]+\*?)*")
 _ENGLISH_FORM = re.compile(r"[^\W_]+(?:[ '’-][^\W_]+)*(?: #)?")
-_SHORTEST_STEM = 3
+_MIN_STEM = 3
 
 
 class BadGlossary(ValueError):
@@ -242,8 +242,8 @@ def _check_forms(where: str, column: str, forms: Sequence[str], shape: re.Patter
                 "forms with * at the end of a stem or ~ before a verb, in English forms with a final # for a number"
             )
         for word in form.split():
-            if word.endswith("*") and len(word) <= _SHORTEST_STEM:
-                raise BadGlossary(f"{where}: {column} {form!r}: a stem needs {_SHORTEST_STEM} letters before its *")
+            if word.endswith("*") and len(word) <= _MIN_STEM:
+                raise BadGlossary(f"{where}: {column} {form!r}: a stem needs {_MIN_STEM} letters before its *")
 
 
 def _joined(path: Path, rows: Sequence[tuple[int, Sense]]) -> Glossary:

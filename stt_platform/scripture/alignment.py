@@ -17,13 +17,13 @@ from stt_platform.scripture.lexicon import Lexicon, Verses, learn_lexicon, numbe
 
 # All scores are natural logarithms of odds: same meaning against chance.
 _UNEXPLAINED = 0.4
-_MOST_ODDS = 400.0
+_MAX_ODDS = 400.0
 _LENGTH_BONUS = 1.0
 _LENGTH_FREEDOM = 6.0
 _SAME_NUMBER = 1.0
 _BAND = 16
 _DEPTH = 3
-_MOST_MERGED = 14
+_MAX_MERGED = 14
 _ONE_SIDED_COST = 9.0
 # A number that the other text does not have: a verse that it leaves out, more likely than not.
 _ABSENT_COST = 4.0
@@ -170,7 +170,7 @@ def _coarse_path(en: Verses, es: Verses, odds: _Odds) -> np.ndarray:
     rare = np.bincount(odds.column, minlength=odds.table.shape[1]) <= 8
     share = odds.table[:, rare] / np.maximum(odds.sizes, 1.0)[:, None]
     share[share < 8.0] = 0.0
-    strength = sparse.csr_array(np.log1p(np.minimum(share, _MOST_ODDS)))
+    strength = sparse.csr_array(np.log1p(np.minimum(share, _MAX_ODDS)))
     holds = sparse.csr_array(
         (np.ones(len(odds.column), dtype=np.float32), odds.column, es.starts), shape=(m, len(rare))
     )[:, np.flatnonzero(rare)]
@@ -229,7 +229,7 @@ def _explained(odds: _Odds, starts: np.ndarray, centre: np.ndarray) -> np.ndarra
         total += value[:, depth : depth + width]
         words += sizes[:, depth : depth + width]
         share = total / np.maximum(words, 1.0)[verse_of]
-        np.minimum(share, _MOST_ODDS, out=share)
+        np.minimum(share, _MAX_ODDS, out=share)
         logs = np.log(_UNEXPLAINED + (1.0 - _UNEXPLAINED) * share) * odds.known[odds.column][:, None]
         result[0, depth] = _sum_by_verse(logs, starts)
         logs *= fresh[:, None]
@@ -306,7 +306,7 @@ class _Scores:
         # A giant verse is judged by the words of the many: each is explained by it, or is not.
         many_en = sum(en_words(1, k) for k in range(_DEPTH))
         many_es = sum(es_words(1, k) for k in range(_DEPTH))
-        for size in range(_DEPTH + 1, _MOST_MERGED + 1):
+        for size in range(_DEPTH + 1, _MAX_MERGED + 1):
             many_en = many_en + en_words(1, size - 1)
             many_es = many_es + es_words(1, size - 1)
             cost = _MERGE_COST + _MERGE_MORE_COST * (size - 2)
@@ -366,7 +366,7 @@ def _best_path(en: Verses, es: Verses, scores: _Scores) -> list[Segment]:
     skip = scores.skip_en[english.clip(0, n)]
     # reach[j, move, d]: score of the best path that ends with this move, begun at (j, d), between borders of
     # "never". `source` is where a path that arrives at (j, d) by this move comes from.
-    pad = _MOST_MERGED + width
+    pad = _MAX_MERGED + width
     size = width + 2 * pad
     reach = np.full((m + 1, kinds, size), _NEVER, dtype=np.float32)
     reach[:, :, pad : pad + width] = scores.table

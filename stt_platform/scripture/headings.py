@@ -66,7 +66,7 @@ _LETTERS = (
 _ALLELUIA = re.compile(r"(?:aleluya|alleluia|hallelujah)[.!:]?\s+", re.IGNORECASE)
 # "Las sentencias de Salomón. EL hijo sabio alegra al padre"
 _LEAD_IN = re.compile(rf"[^.!?]{{3,40}}\.\s+(?={_UPPER}{{2,}}\s)")
-_MOST_CAPITALS = 3
+_MAX_CAPITALS = 3
 _CAPITALS_MEAN = 0.03
 
 
@@ -157,7 +157,7 @@ def capitals_at_head(text: str, *, heads_chapter: bool = False) -> list[str]:
             break
     else:
         return []
-    enough = any(len(word) > 1 for word in words) and len(words) <= _MOST_CAPITALS
+    enough = any(len(word) > 1 for word in words) and len(words) <= _MAX_CAPITALS
     return words if enough else []
 
 

@@ -28,7 +28,7 @@ _SMALLEST = 0.003
 _SMALLEST_SHARE = 0.02
 _ABOVE_CHANCE = 1.5
 _PAIRS_AT_ONCE = 4000
-_FEWEST_BLOCKS = 5
+_MIN_BLOCKS = 5
 # What a word without any counterpart costs, beside a uniform start of _START for each candidate.
 _NULL = 0.002
 _START = 0.05
@@ -287,7 +287,7 @@ def _shape(stem: str) -> str:
 def _blocks(refs: np.ndarray) -> np.ndarray:
     """Return the unit that may not support itself: the book; the chapter or the verse where there are few of them."""
     for size in (1_000_000, 1000):
-        if len(np.unique(refs // size)) >= _FEWEST_BLOCKS:
+        if len(np.unique(refs // size)) >= _MIN_BLOCKS:
             return refs // size
     return refs
 

@@ -32,7 +32,7 @@ _BACKTICKS = re.compile(r"`((?:[^`'.;!?]|'(?=\w))+[.,;]?)'(?!\w)")
 _GAP = re.compile(r"\*{2,}|(?<!\S)\.{3,}")
 _LOOSE = re.compile(r"[¶§†‡*|\[\]{}<>\\\u200b\ufeff\xad]|(?<!\S)\+(?!\S)")
 _AND = {"en": "and", "es": "y"}
-_LONGEST_SUPPLIED_WORDS = 8
+_MAX_SUPPLIED_WORDS = 8
 _VERSE_IN_TEXT = re.compile(r"\((\d{1,3}):(\d{1,3})\)\s*")
 
 # Misprints: "Bucita,, de la familia de Ram".
@@ -199,6 +199,6 @@ def _keep(words: str, removed: list[str]) -> str:
 def _supplied(match: re.Match, removed: list[str]) -> str:
     words = match[1]
     # What begins small, or is one word without a stop, was in italics; the rest is quoted speech.
-    if len(words.split()) > _LONGEST_SUPPLIED_WORDS or not (words[0].islower() or re.fullmatch(r"\w+(?: \w+)*", words)):
+    if len(words.split()) > _MAX_SUPPLIED_WORDS or not (words[0].islower() or re.fullmatch(r"\w+(?: \w+)*", words)):
         return f"'{words}'"
     return _keep(words, removed)

@@ -38,8 +38,8 @@ _BORNE_OUT = 0.8
 # A litany is full of neighbours that say nearly the same; they bear nothing out about each other.
 _NEAREST = 10
 # Words of more verses tell none from another; what is shared must weigh as much as two rare words (nats).
-_MOST_VERSES = 150
-_LEAST_SHARED = 12.0
+_MAX_VERSES = 150
+_MIN_SHARED = 12.0
 _AT_ONCE = 2000
 
 _WORD = re.compile(r"[^\W_]+")
@@ -117,7 +117,7 @@ def _rare_words(passages: Sequence[Passage]):
     count = np.bincount(cells[1], minlength=len(used))
     # Of a few verses nothing can be learned about what is rare: as if they stood in a whole Bible.
     rarity = np.log(max(len(passages), VERSES) / np.maximum(count, 1)).astype(np.float32)
-    rarity[count > _MOST_VERSES] = 0.0
+    rarity[count > _MAX_VERSES] = 0.0
     shape = (len(passages), len(used))
     words = sparse.csr_array((np.sqrt(rarity)[cells[1]], (cells[0], cells[1])), shape=shape)
     weight = np.bincount(cells[0], weights=rarity[cells[1]], minlength=len(passages))
@@ -129,7 +129,7 @@ def _alike(words, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for start in range(0, words.shape[0], _AT_ONCE):
         shared = (words[start : start + _AT_ONCE] @ words.T).tocoo()
-        keep = (shared.data >= _LEAST_SHARED) & (shared.row + start < shared.col)
+        keep = (shared.data >= _MIN_SHARED) & (shared.row + start < shared.col)
         found.append((shared.row[keep] + start, shared.col[keep], shared.data[keep]))
     first, second, shared = (np.concatenate(part) for part in zip(*found, strict=True))
     share = shared / np.minimum(weight[first], weight[second])

@@ -37,7 +37,7 @@ _USED = {"facecolor": "#1b7837"}
 _SET_ASIDE = {"facecolor": "#f6dfdb", "edgecolor": "#c0695c", "hatch": "\\\\\\\\"}
 _TEST = {"facecolor": "#f2b134", "edgecolor": "#7a4c05", "hatch": "////"}
 _NEITHER = {"facecolor": "#e4e4e4", "edgecolor": "#8a8a8a", "hatch": "...."}
-_MOST_SEGMENTS = 120
+_MAX_SEGMENTS = 120
 _REASONS: Mapping[str, str] = {
     Gate.EMPTY_SIDE: "only one of the two texts has it",
     Gate.LENGTH: "one side is far too long for the other",
@@ -76,8 +76,8 @@ def alignment_picture(
     """
     if not region.segments:
         raise ValueError("a region without segments cannot be drawn: give one of `regions`")
-    layout = lay_out(region.segments[:_MOST_SEGMENTS])
-    left_out = len(region.segments) - _MOST_SEGMENTS
+    layout = lay_out(region.segments[:_MAX_SEGMENTS])
+    left_out = len(region.segments) - _MAX_SEGMENTS
     canvas = Canvas(_HEADER_PX + layout.height + (34 if left_out > 0 else _MARGIN))
     canvas.text(_MARGIN, 16, region.title, size=12, weight="bold", width_px=_INNER)
     canvas.text(_MARGIN, 40, _in_words(region), size=9, width_px=_INNER)
@@ -94,7 +94,7 @@ def alignment_picture(
     _draw_side(canvas, layout, layout.en, en, _EN_LEFT, _MARGIN)
     _draw_side(canvas, layout, layout.es, es, _ES_LEFT, WIDTH_PX - _MARGIN - _BLOCK_PX)
     if left_out > 0:
-        words = f"… and {left_out:,} more: the picture shows the first {_MOST_SEGMENTS}"
+        words = f"… and {left_out:,} more: the picture shows the first {_MAX_SEGMENTS}"
         canvas.text(_EN_LEFT, _HEADER_PX + layout.height + 17, words, size=9, color=_GREY)
     return canvas.png()
 

@@ -10,8 +10,8 @@ __all__ = ["BadReference", "VerseRef", "parse_range"]
 
 # Other traditions divide otherwise (Joel has four chapters in Hebrew, Psalm 51 two verses more), so a reference
 # may lie outside the usual grid; these are the most of any tradition.
-_MOST_CHAPTERS = 151
-_MOST_VERSES = 200
+_MAX_CHAPTERS = 151
+_MAX_VERSES = 200
 
 _EXPECTED = '"01001001", 1001001, "GEN 1:1", "Genesis 1:1" or "Génesis 1:1"'
 _PLACE = re.compile(r"\s*(?P<book>.*?[^\W\d_]\.?)[\s.]*(?P<chapter>\d{1,3})(?:\s*[:.,]\s*(?P<verse>\d{1,3}))?\s*")
@@ -30,10 +30,10 @@ class VerseRef:
     verse: int
 
     def __post_init__(self) -> None:
-        if not (1 <= self.book <= 66 and 1 <= self.chapter <= _MOST_CHAPTERS and 0 <= self.verse <= _MOST_VERSES):
+        if not (1 <= self.book <= 66 and 1 <= self.chapter <= _MAX_CHAPTERS and 0 <= self.verse <= _MAX_VERSES):
             raise BadReference(
                 f"book {self.book!r}, chapter {self.chapter!r}, verse {self.verse!r} is no verse: books 1 to 66, "
-                f"chapters 1 to {_MOST_CHAPTERS} and verses 0 (a title) to {_MOST_VERSES} were expected"
+                f"chapters 1 to {_MAX_CHAPTERS} and verses 0 (a title) to {_MAX_VERSES} were expected"
             )
 
     @classmethod

@@ -10,7 +10,7 @@ from stt_platform.scripture.books import book
 
 ROW_PX, CHAPTER_GAP_PX = 17, 8
 """Height of a verse that answers one verse, and the space before a new chapter."""
-_MORE_VERSE, _MOST_ROWS_HIGH = 0.75, 5.0
+_MORE_VERSE, _MAX_ROWS_HIGH = 0.75, 5.0
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def _answers(segments: Sequence[Segment]) -> tuple[dict[int, tuple[int, ...]], d
 
 
 def _rows_high(answers: int) -> float:
-    return min(1 + _MORE_VERSE * max(answers - 1, 0), _MOST_ROWS_HIGH)
+    return min(1 + _MORE_VERSE * max(answers - 1, 0), _MAX_ROWS_HIGH)
 
 
 def _boxes(answers: dict[int, tuple[int, ...]], rows: dict[int, tuple[float, float]]) -> dict[int, Box]:

@@ -21,7 +21,7 @@ from stt_platform.scripture.versification import show_refs
 TRAIN, TEST, EXCLUDED = "train", "test", "excluded"
 
 # Formulae are parallel to each other all over the book; copies and shared verses unite without a limit.
-_MOST_BY_LIKENESS = 100
+_MAX_BY_LIKENESS = 100
 _WHY = {"words": "", "neighbours": ", and the verses around go together too", "list": ", within listed passages"}
 _WORD = re.compile(r"[^\W_]+")
 # What `pairs.py` adds to the first Spanish verse of a segment: how many follow, title, subscription.
@@ -263,7 +263,7 @@ def _unite_parallels(
             one, other = part[pair.first][1], part[pair.second][1]
             why = f"{pair.share:.0%} of the shorter one's rare words are in both{_WHY[pair.found_by]}"
             if not groups.apart(one, other):
-                groups.unite(one, other, f"is parallel to {{}}: {why}", most=_MOST_BY_LIKENESS)
+                groups.unite(one, other, f"is parallel to {{}}: {why}", most=_MAX_BY_LIKENESS)
             elif pair.found_by == "words" and (new := [name for name in (one, other) if name not in before]):
                 known = other if new[0] == one else one
                 near_copies.setdefault(new[0], f"is nearly a copy of {known}, which lies on the other side: {why}")

@@ -98,7 +98,7 @@ def back_translate(
     *,
     system: str,
     min_chrf: float = 35.0,
-    most_copied: float = 60.0,
+    max_copied: float = 60.0,
 ) -> list[BackTranslation]:
     """Translate the Spanish of the rows and judge what comes of it, in their order.
 
@@ -106,20 +106,19 @@ def back_translate(
         rows: of `choose_segments`.
         translate: gives the English of Spanish texts, in their order; an empty text where it could not.
         system: the model's identity.
-        min_chrf, most_copied: see `judge_round_trip`.
+        min_chrf, max_copied: see `judge_round_trip`.
 
     Raises:
         ValueError: where `translate` gives another number of texts, or a row has an empty side.
     """
     made = translate([row.es for row in rows])
     return [
-        _judged(row, " ".join(text.split()), system, min_chrf, most_copied)
-        for row, text in zip(rows, made, strict=True)
+        _judged(row, " ".join(text.split()), system, min_chrf, max_copied) for row, text in zip(rows, made, strict=True)
     ]
 
 
-def _judged(row: PairRow, made: str, system: str, min_chrf: float, most_copied: float) -> BackTranslation:
-    judged = judge_round_trip(made, row.en, row.es, min_chrf=min_chrf, most_copied=most_copied)
+def _judged(row: PairRow, made: str, system: str, min_chrf: float, max_copied: float) -> BackTranslation:
+    judged = judge_round_trip(made, row.en, row.es, min_chrf=min_chrf, max_copied=max_copied)
     status, reason = judged.status, judged.reason
     residue = sorted(set(MARKUP.findall(made)))
     if status == ACCEPTED and residue:

@@ -24,7 +24,7 @@ def tag_back_translation(text: str) -> str:
 
 
 def judge_round_trip(
-    made: str, original: str, spanish: str, *, min_chrf: float = 35.0, most_copied: float = 60.0
+    made: str, original: str, spanish: str, *, min_chrf: float = 35.0, max_copied: float = 60.0
 ) -> RoundTrip:
     """Accept or quarantine English that a model made from Spanish.
 
@@ -34,7 +34,7 @@ def judge_round_trip(
         spanish: what was translated.
         min_chrf: least chrF (Popović 2015, 0 to 100) between `made` and `original`. Between KJV and WEB 99 % of the
             verses reach 36; of verses that have nothing to do with each other 95 % stay below 26.
-        most_copied: most chrF between `made` and `spanish`: above it the model copied instead of translating.
+        max_copied: most chrF between `made` and `spanish`: above it the model copied instead of translating.
 
     Returns:
         status "accepted" or "quarantined", with the reason.
@@ -48,7 +48,7 @@ def judge_round_trip(
         return RoundTrip(None, "quarantined", "the model answered nothing")
     copied = agreement(made, spanish)
     agreed = agreement(made, original)
-    if copied > most_copied and copied > agreed:
+    if copied > max_copied and copied > agreed:
         return RoundTrip(agreed, "quarantined", f"copied, not translated: chrF {copied:.0f} with the Spanish")
     if agreed < min_chrf:
         return RoundTrip(agreed, "quarantined", f"chrF {agreed:.0f} with the original is below {min_chrf:.0f}")

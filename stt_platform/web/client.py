@@ -9,7 +9,7 @@ from typing import Any
 from stt_platform.store.names import printable
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_LONGEST_REASON = 300
+_MAX_REASON = 300
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def reason_of(error: object) -> str:
     text = _ANSI.sub("", str(error))
     text = re.sub(r"^(?:ERROR|WARNING): (?:\[[^\]]{1,60}\] (?:[^ :]{1,80}: )?)?", "", text)
     text = printable(text.split("; please report this issue")[0].split("; file an issue")[0])
-    return (text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…") or "no reason was given"
+    return (text if len(text) <= _MAX_REASON else f"{text[: _MAX_REASON - 1]}…") or "no reason was given"
 
 
 def asked(call: Callable[[], Any]) -> tuple[Any, str | None]:

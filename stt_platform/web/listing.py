@@ -11,7 +11,7 @@ from stt_platform.web.client import Log, Politeness, asked, open_client
 from stt_platform.web.videos import BadAddress, Video, checked_url, video_key
 
 _LIVE_STATUSES = frozenset(["is_live", "is_upcoming", "post_live", "was_live", "not_live"])
-_MOST_FAILURES_IN_A_ROW = 5
+_MAX_FAILURES_IN_A_ROW = 5
 _DEEPEST_LIST = 2
 
 
@@ -58,7 +58,7 @@ def list_channel(
         for done, video in enumerate(open_questions):
             if progress:
                 progress(done, len(open_questions))
-            if failures >= _MOST_FAILURES_IN_A_ROW:
+            if failures >= _MAX_FAILURES_IN_A_ROW:
                 videos[video.id] = replace(video, problem="not asked for: the site refused the ones before it")
                 continue
             videos[video.id] = _looked_at(client, video)

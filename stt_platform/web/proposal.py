@@ -207,13 +207,13 @@ class _Sample:
         """Return those whose length leads into both ranges, where there are any."""
         places_left = max(self.recordings[1] - len(self.taken), 1)
         places_needed = max(self.recordings[0] - len(self.taken), 1)
-        shortest_s = (self.hours[0] - self.total_h) * 3600 / places_left
-        longest_s = (self.hours[1] - self.total_h) * 3600 / places_needed
-        good = [c for c in fitting if shortest_s <= c.duration_s <= longest_s]
+        min_s = (self.hours[0] - self.total_h) * 3600 / places_left
+        max_s = (self.hours[1] - self.total_h) * 3600 / places_needed
+        good = [c for c in fitting if min_s <= c.duration_s <= max_s]
         if good:
             return good
         # All too long: the shortest let the most recordings in. All too short: the longest.
-        nearest = sorted(fitting, key=lambda c: min(abs(c.duration_s - shortest_s), abs(c.duration_s - longest_s)))
+        nearest = sorted(fitting, key=lambda c: min(abs(c.duration_s - min_s), abs(c.duration_s - max_s)))
         return nearest[:3]
 
     def _rank(self, candidate: _Candidate) -> tuple[int, int, int, str]:

@@ -14,8 +14,8 @@ from stt_platform.scripture.sources.sword import load, sword_modules
 
 _PACKAGE = re.compile(r"sword-text-[a-z0-9][a-z0-9+.-]*")
 _MODULES = Path("usr/share/sword")
-_LONGEST_S = 300
-_LONGEST_REASON = 300
+_MAX_S = 300
+_MAX_REASON = 300
 
 
 class SwordFetchError(RuntimeError):
@@ -86,12 +86,12 @@ def _download(packages: list[str], work: Path) -> None:
 def _run(command: list[str], work: Path, what: str) -> None:
     try:
         done = subprocess.run(
-            command, cwd=work, env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True, timeout=_LONGEST_S
+            command, cwd=work, env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True, timeout=_MAX_S
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SwordFetchError(f"{what}: {error}") from error
     if done.returncode:
-        reason = " ".join((done.stderr or done.stdout).split())[-_LONGEST_REASON:]
+        reason = " ".join((done.stderr or done.stdout).split())[-_MAX_REASON:]
         raise SwordFetchError(f"{what}: {command[0]} said: {reason or f'exit status {done.returncode}'}")
 
 

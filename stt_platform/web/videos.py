@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", re.ASCII)
-_LONGEST_URL = 4096
+_MAX_URL = 4096
 # The library that downloads takes options for its own parts from behind this mark.
 _SMUGGLED = "__youtubedl_smuggle"
 
@@ -45,8 +45,8 @@ class Video:
 def checked_url(url: str) -> str:
     """`url` itself, where it is a plain http or https address. Raises `BadAddress`."""
     shown = repr(url[:120])
-    if len(url) > _LONGEST_URL:
-        raise BadAddress(f"{shown}…: longer than {_LONGEST_URL} characters; copy the address of the page itself")
+    if len(url) > _MAX_URL:
+        raise BadAddress(f"{shown}…: longer than {_MAX_URL} characters; copy the address of the page itself")
     if not all(c.isprintable() and not c.isspace() for c in url):
         raise BadAddress(f"{shown}: blanks or control characters in an address; copy it from the browser again")
     try:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from stt_platform.scripture.known import KnownText, known_as, language_named, slug
 
 _OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-_MOST_BYTES = 1 << 29
+_MAX_BYTES = 1 << 29
 
 
 class DamagedSourceError(ValueError):
@@ -77,9 +77,9 @@ class Shelf:
         """Read a file's bytes, unpacked. Raises `DamagedSourceError` for one that unpacks to over 512 MB."""
         if path not in self._bytes:
             with _open(path) as file:
-                data = file.read(_MOST_BYTES + 1)
-            if len(data) > _MOST_BYTES:
-                raise DamagedSourceError(f"{path} unpacks to over {_MOST_BYTES >> 20} MB, which no Bible text does")
+                data = file.read(_MAX_BYTES + 1)
+            if len(data) > _MAX_BYTES:
+                raise DamagedSourceError(f"{path} unpacks to over {_MAX_BYTES >> 20} MB, which no Bible text does")
             self._bytes[path] = data
         return self._bytes[path]
 

@@ -83,7 +83,7 @@ def recording(work: Work) -> StageResult:
             work.original,
             progress=partial(work.progress, total=media.header_duration_s),
             listener=listen,
-            longest_s=3600 * work.settings.gates.max_recording_h,
+            max_s=3600 * work.settings.gates.max_recording_h,
         )
         picture.finish().save(work.folder / "overview.npz")
     except UnreadableMedia as error:
