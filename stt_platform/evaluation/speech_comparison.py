@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+from stt_platform.evaluation import metrics
 from stt_platform.evaluation.intervals import Interval
-from stt_platform.evaluation.paired import Comparison, paired_rates
-from stt_platform.evaluation.speech_measures import ERROR_RATES, error_rates, speech_measures
-from stt_platform.evaluation.speech_scores import RowScore, scored_by_both, slices, speech_score
-
-
-@dataclass(frozen=True)
-class HeardRows:
-    """The scored rows of a system, and how long it worked on them; the rows of two systems are the same, in order."""
-
-    scores: Sequence[RowScore]
-    work_s: float
+from stt_platform.evaluation.metrics import SpeechSample
+from stt_platform.evaluation.paired import Comparison
+from stt_platform.evaluation.speech_scores import slices
 
 
 @dataclass(frozen=True)
@@ -33,70 +26,29 @@ class Compared:
     comparisons: Mapping[str, Comparison]
 
 
-def compare_systems(
-    base: HeardRows,
-    adapter: HeardRows | None,
-    names: Collection[str],
-    *,
-    called: str = "sermons",
-    confidence: float = 0.95,
-) -> Compared:
-    """Measure all that `speech_measures` does and the real-time factor `rtf`, and compare the error rates.
-
-    Args:
-        names: for the entities, see `speech_measures`.
-        called: what the rows are grouped by, in the plural.
-    """
+def compare_systems(base: SpeechSample, adapter: SpeechSample | None) -> Compared:
+    """Measure both by every metric of speech, and compare their error rates."""
     return Compared(
-        _all_values(base, names, called, confidence),
-        None if adapter is None else _all_values(adapter, names, called, confidence),
-        _comparisons(base.scores, adapter and adapter.scores, called, confidence),
+        metrics.measure_speech(base),
+        None if adapter is None else metrics.measure_speech(adapter),
+        {} if adapter is None else metrics.compare_speech(base, adapter),
     )
 
 
-def compare_parts(
-    base: Sequence[RowScore],
-    adapter: Sequence[RowScore] | None,
-    kind: str,
-    *,
-    called: str = "sermons",
-    confidence: float = 0.95,
-) -> dict[str, Compared]:
-    """Error rates on the parts that a kind tells apart, by its value. Empty where it tells nothing apart."""
+def compare_parts(base: SpeechSample, adapter: SpeechSample | None, kind: str) -> dict[str, Compared]:
+    """Compare the error rates on the parts that a kind tells apart, by its value; empty where it tells nothing apart."""
     # Where nobody speaks there is no error rate.
-    of_base = slices([score for score in base if score.status != "no speech"], kind)
+    of_base = slices([score for score in base.scores if score.status != "no speech"], kind)
     if len(of_base) < 2:
         return {}
-    of_adapter = slices(adapter, kind) if adapter is not None else {}
-    return {value: _rates(scores, of_adapter.get(value), called, confidence) for value, scores in of_base.items()}
-
-
-def _rates(base: Sequence[RowScore], adapter: Sequence[RowScore] | None, called: str, confidence: float) -> Compared:
-    return Compared(
-        error_rates(base, confidence=confidence, called=called),
-        None if adapter is None else error_rates(adapter, confidence=confidence, called=called),
-        _comparisons(base, adapter, called, confidence),
-    )
-
-
-def _comparisons(
-    base: Sequence[RowScore], adapter: Sequence[RowScore] | None, called: str, confidence: float
-) -> dict[str, Comparison]:
-    if adapter is None:
-        return {}
-    return {
-        metric: paired_rates(*scored_by_both(base, adapter, metric), confidence=confidence, called=called)
-        for metric in ERROR_RATES
-    }
-
-
-def _all_values(heard: HeardRows, names: Collection[str], called: str, confidence: float) -> dict[str, Interval]:
-    values = speech_measures(heard.scores, names, confidence=confidence, called=called).values
-    return values | {"rtf": _real_time_factor(heard, confidence)}
-
-
-def _real_time_factor(heard: HeardRows, confidence: float) -> Interval:
-    timed = [score for score in heard.scores if score.row.duration_s]
-    factor = speech_score(timed, processing_s=heard.work_s).real_time_factor
-    reason = "nothing was heard" if factor is None else "no interval is made for it"
-    return Interval(factor, None, None, len(timed), "seconds of work over seconds of sound", confidence, reason)
+    of_adapter = slices(adapter.scores, kind) if adapter is not None else {}
+    found = {}
+    for value, scores in of_base.items():
+        one = replace(base, scores=scores)
+        two = replace(adapter, scores=of_adapter[value]) if adapter is not None and value in of_adapter else None
+        found[value] = Compared(
+            metrics.error_rates(one),
+            None if two is None else metrics.error_rates(two),
+            {} if two is None else metrics.compare_speech(one, two),
+        )
+    return found

@@ -1,4 +1,4 @@
-"""What a recogniser got wrong, counted by sermon: words, characters, speech invented in silence, and speed.
+"""What a recogniser got wrong in each row: words, characters, and speech hallucinated in silence.
 
 Also what the error rate of the automatic labels means for training on them. The table is `baseline_bands.toml`.
 """
@@ -6,16 +6,14 @@ Also what the error rate of the automatic labels means for training on them. The
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from stt_platform.evaluation.intervals import Counts, Interval, corpus_rate
+from stt_platform.evaluation.intervals import Counts, Interval
 from stt_platform.evaluation.wer import WordErrors, word_errors
-
-Measure = Literal["wer", "raw_wer", "cer"]
 
 
 @dataclass(frozen=True)
@@ -56,47 +54,6 @@ class RowScore:
     raw: WordErrors
     characters: Counts
     invented_words: int
-
-
-@dataclass(frozen=True)
-class SpeechScore:
-    """The score of a recogniser on a set of rows.
-
-    Attributes:
-        wer: on normalised texts; the counts below are its parts.
-        raw_wer: on the texts as they are.
-        cer: on normalised texts.
-        invented_per_minute: words per minute where nobody speaks; None where no such row has a duration.
-        no_speech_minutes: how long nobody speaks, over the rows with a duration.
-        real_time_factor: seconds of work for one second of audio; None where either is not known.
-        rows, scored, no_speech, not_scored: numbers of rows; the last three make up the first.
-    """
-
-    wer: Interval
-    raw_wer: Interval
-    cer: Interval
-    substitutions: int
-    deletions: int
-    insertions: int
-    hits: int
-    reference_words: int
-    invented_per_minute: float | None
-    no_speech_minutes: float
-    real_time_factor: float | None
-    rows: int
-    scored: int
-    no_speech: int
-    not_scored: int
-
-
-@dataclass(frozen=True)
-class ErrorShare:
-    """What one kind of row holds of all words and of all errors, 0 to 1; None where there are none."""
-
-    value: str
-    counts: Counts
-    share_of_words: float | None
-    share_of_errors: float | None
 
 
 @dataclass(frozen=True)
@@ -143,85 +100,48 @@ def score_rows(rows: Iterable[SpeechRow], normalise: Callable[[str], str]) -> li
     return [_scored(row, normalise) for row in rows]
 
 
-def speech_score(scores: Sequence[RowScore], *, processing_s: float | None = None) -> SpeechScore:
-    """Sum the rows up, with intervals by sermon.
-
-    Args:
-        scores: of `score_rows`.
-        processing_s: how long the recogniser worked on all these rows, in seconds.
-    """
-    scored = [score for score in scores if score.status == "scored"]
-    silent = [score for score in scores if score.status == "no speech"]
-    timed = [score for score in silent if score.row.duration_s]
-    minutes = sum(score.row.duration_s for score in timed) / 60
-    durations = [score.row.duration_s for score in scores]
-    audio_s = None if None in durations else sum(durations)
-    return SpeechScore(
-        wer=corpus_rate(sermon_counts(scored, "wer").values()),
-        raw_wer=corpus_rate(sermon_counts(scored, "raw_wer").values()),
-        cer=corpus_rate(sermon_counts(scored, "cer").values()),
-        substitutions=sum(score.normalised.substitutions for score in scored),
-        deletions=sum(score.normalised.deletions for score in scored),
-        insertions=sum(score.normalised.insertions for score in scored),
-        hits=sum(score.normalised.hits for score in scored),
-        reference_words=sum(score.normalised.reference_words for score in scored),
-        invented_per_minute=sum(score.invented_words for score in timed) / minutes if minutes else None,
-        no_speech_minutes=minutes,
-        real_time_factor=processing_s / audio_s if audio_s and processing_s is not None else None,
-        rows=len(scores),
-        scored=len(scored),
-        no_speech=len(silent),
-        not_scored=len(scores) - len(scored) - len(silent),
-    )
-
-
-def sermon_counts(scores: Iterable[RowScore], measure: Measure = "wer") -> dict[str, Counts]:
-    """Errors and words (characters) of every sermon that has a scored row, sorted by sermon."""
-    return _counts_by(scores, lambda score: score.row.sermon, measure)
+def sermon_counts(scores: Iterable[RowScore], count: Callable[[RowScore], Counts]) -> dict[str, Counts]:
+    """Sum up what `count` finds in every sermon that has a scored row, sorted by sermon."""
+    sums: dict[str, list[int]] = {}
+    for score in scores:
+        if score.status == "scored":
+            counts = count(score)
+            total = sums.setdefault(score.row.sermon, [0, 0])
+            total[0] += counts.errors
+            total[1] += counts.words
+    return {sermon: Counts(*sums[sermon]) for sermon in sorted(sums)}
 
 
 def scored_by_both(
-    a: Iterable[RowScore], b: Iterable[RowScore], measure: Measure = "wer"
+    a: Iterable[RowScore], b: Iterable[RowScore], count: Callable[[RowScore], Counts]
 ) -> tuple[dict[str, Counts], dict[str, Counts]]:
-    """The counts by sermon of two systems, over the rows that were scored for both: what `paired_rates` compares."""
+    """Sum up by sermon the rows that were scored for both systems: what `paired_rates` compares."""
     of_a = {score.row.row_id: score for score in a if score.status == "scored"}
     of_b = {score.row.row_id: score for score in b if score.status == "scored"}
     common = sorted(of_a.keys() & of_b.keys())
     return (
-        sermon_counts([of_a[row_id] for row_id in common], measure),
-        sermon_counts([of_b[row_id] for row_id in common], measure),
+        sermon_counts([of_a[row_id] for row_id in common], count),
+        sermon_counts([of_b[row_id] for row_id in common], count),
     )
 
 
 def slices(scores: Iterable[RowScore], kind: str) -> dict[str, list[RowScore]]:
-    """The rows by their value of a kind, sorted by value, for `speech_score`; rows without the kind are 'unknown'."""
+    """Group rows by their value of a kind, sorted by value; rows without the kind are 'unknown'."""
     found: dict[str, list[RowScore]] = {}
     for score in scores:
         found.setdefault(score.row.kinds.get(kind, "unknown"), []).append(score)
     return dict(sorted(found.items()))
 
 
-def error_share_by(scores: Iterable[RowScore], kind: str, measure: Measure = "wer") -> list[ErrorShare]:
-    """Where the errors are: for every value of a kind its share of the words and of the errors, most errors first."""
-    counts = _counts_by(scores, lambda score: score.row.kinds.get(kind, "unknown"), measure)
-    errors = sum(item.errors for item in counts.values())
-    words = sum(item.words for item in counts.values())
-    shares = [
-        ErrorShare(value, item, item.words / words if words else None, item.errors / errors if errors else None)
-        for value, item in counts.items()
-    ]
-    return sorted(shares, key=lambda share: (-share.counts.errors, share.value))
-
-
 @cache
 def label_bands() -> tuple[LabelBand, ...]:
-    """The bands of `baseline_bands.toml`, the best first."""
+    """Read the bands of `baseline_bands.toml`, the best first."""
     table = tomllib.loads(Path(__file__).with_name("baseline_bands.toml").read_text(encoding="utf-8"))
     return tuple(LabelBand(**band) for band in table["band"])
 
 
 def baseline_band(interval: Interval) -> Band:
-    """The band of an error rate of automatic labels, decided by its interval and not only by the estimate."""
+    """Find the band of an error rate of automatic labels, by its interval and not only by the estimate."""
     bands = label_bands()
     if interval.value is None:
         return Band(None, False, tuple(band.name for band in bands), None, f"no error rate: {interval.reason}")
@@ -279,24 +199,6 @@ def _character_errors(reference: str, hypothesis: str) -> Counts:
         errors=found.substitutions + found.deletions + found.insertions,
         words=found.hits + found.substitutions + found.deletions,
     )
-
-
-def _counts_by(scores: Iterable[RowScore], key: Callable[[RowScore], str], measure: Measure) -> dict[str, Counts]:
-    sums: dict[str, list[int]] = {}
-    for score in scores:
-        if score.status == "scored":
-            counts = _counts(score, measure)
-            total = sums.setdefault(key(score), [0, 0])
-            total[0] += counts.errors
-            total[1] += counts.words
-    return {name: Counts(*sums[name]) for name in sorted(sums)}
-
-
-def _counts(score: RowScore, measure: Measure) -> Counts:
-    if measure == "cer":
-        return score.characters
-    found = score.normalised if measure == "wer" else score.raw
-    return Counts(found.substitutions + found.deletions + found.insertions, found.reference_words)
 
 
 def _band_number(rate: float) -> int:

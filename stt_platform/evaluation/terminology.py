@@ -15,24 +15,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Literal, get_args
 
-from stt_platform.evaluation.bootstrap import Shares, shares
 from stt_platform.glossary.matching import compiled
 from stt_platform.glossary.terms import Glossary, Sense, Term
 
 HintMode = Literal["no_hints", "hinted", "random_hints"]
 """The three modes of the WMT25 terminology task, as `glossary.augment.control_examples` names them."""
-
-TermMetric = Literal["term_accuracy", "sense_accuracy", "lemma_accuracy", "lemma_ceiling", "ceiling", "forbidden_rate"]
-"""Rates of `TermCounts`."""
-
-_PARTS: dict[TermMetric, tuple[str, str]] = {
-    "term_accuracy": ("hit", "judged"),
-    "sense_accuracy": ("sense_hit", "judged"),
-    "lemma_accuracy": ("lemma_hit", "judged"),
-    "lemma_ceiling": ("reference_lemma", "judged"),
-    "ceiling": ("judged", ""),
-    "forbidden_rate": ("forbidden", ""),
-}
 
 
 @dataclass(frozen=True)
@@ -219,18 +206,6 @@ def compare_modes(found: Sequence[Occurrence]) -> dict[HintMode, TermCounts]:
 def hinted_terms(found: Iterable[Occurrence], mode: HintMode) -> list[Occurrence]:
     """Of a mode the terms that were hinted to, the same in every mode: what `compare_modes` counts."""
     return [item for item in found if item.mode == mode and item.hinted]
-
-
-def term_shares(found: Iterable[Occurrence], metric: TermMetric) -> Shares:
-    """A rate as a share of each segment, to be resampled: terms of one segment are not independent of each other."""
-    part, whole = _PARTS[metric]
-    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for item in found:
-        if not whole or getattr(item, whole):
-            counts[item.segment_id][0] += getattr(item, part)
-            counts[item.segment_id][1] += 1
-    rows = [(segment, float(hits), float(total)) for segment, (hits, total) in sorted(counts.items())]
-    return shares(rows, f"terms:{part}|of:{whole or 'all'}")
 
 
 def _counts(found: Sequence[Occurrence]) -> TermCounts:

@@ -1,18 +1,16 @@
 """What the page of the evaluations shows of the store, as values that JSON can carry."""
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from stt_platform.evaluation.intervals import Interval
+from stt_platform.evaluation.metrics import Metric, all_metrics
 from stt_platform.evaluation.report import LEVELS, style_source, with_link_back
 from stt_platform.evaluation.speech_scores import baseline_band, label_bands
-from stt_platform.evaluation.translation_measures import WORDS
 from stt_platform.settings import PlatformError, Settings, SettingsError, load_settings
 from stt_platform.store.choices import VIEWS, label_policy, training_view
 from stt_platform.store.evaluations import ALL, part
@@ -21,6 +19,14 @@ from stt_platform.store.reports import ReportCard, report_cards, report_page
 from stt_platform.store.schemas import EVALUATION_SETS
 
 _NUMBERS = re.compile(r"([0-9]+)")
+_SETS = {
+    "assessment": "assessed chunks",
+    "church_test": "church test",
+    "general_speech": "general speech",
+    "scripture_test": "held-out verses",
+    "general_text": "general text",
+    "terminology": "terms of faith",
+}
 
 
 def _finite(*columns: str) -> str:
@@ -73,8 +79,8 @@ def evaluation_overview(home: Path) -> dict[str, Any]:
             **_chosen(lambda: asdict(training_view(home, settings.training_view))),
             "measured": _views(assessed),
         },
-        "sets": {name: _words()["sets"].get(name, name) for name in EVALUATION_SETS},
-        "metrics": _metrics(),
+        "sets": {name: _SETS.get(name, name) for name in EVALUATION_SETS},
+        "metrics": {name: _words(metric) for name, metric in all_metrics().items()},
         "numbers": numbers,
     }
 
@@ -100,15 +106,13 @@ def _settings(home: Path) -> Settings:
         return Settings()
 
 
-@cache
-def _words() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(Path(__file__).with_name("evaluation_words.toml").read_text(encoding="utf-8"))
-
-
-@cache
-def _metrics() -> dict[str, dict[str, Any]]:
-    of_translations = {name: asdict(words) for name, words in WORDS.items()}
-    return {**_words()["metrics"], **of_translations}
+def _words(metric: Metric) -> dict[str, Any]:
+    return {
+        "label": metric.long_label or metric.label,
+        "explanation": metric.explanation,
+        "unit": metric.unit,
+        "lower_is_better": metric.lower_is_better,
+    }
 
 
 def _made_s(home: Path, card: ReportCard) -> float:
@@ -183,7 +187,7 @@ def _place(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    metrics = list(_metrics())
+    metrics = list(all_metrics())
     metric = metrics.index(row["metric"]) if row["metric"] in metrics else len(metrics)
     of_set = EVALUATION_SETS.index(row["set"]) if row["set"] in EVALUATION_SETS else len(EVALUATION_SETS)
     return of_set, row["evaluation_id"], row["system"], row["slice"] != ALL, row["slice"], metric, row["metric"]

@@ -4,7 +4,8 @@ import pytest
 
 from stt_platform.evaluation.church_english import normalise_church_english
 from stt_platform.evaluation.intervals import Counts, corpus_rate
-from stt_platform.evaluation.speech_measures import EntityMistake, error_rates, signature, speech_measures
+from stt_platform.evaluation.metrics import SpeechSample, error_rates, measure_speech, signature
+from stt_platform.evaluation.metrics.entities import EntityMistake, entity_mistakes
 from stt_platform.evaluation.speech_scores import RowScore, SpeechRow, score_rows
 
 NAMES = ("Paul", "Timothy")
@@ -25,7 +26,7 @@ def scores(texts: list[tuple[str, str, str]] = TEXTS) -> list[RowScore]:
 
 
 def test_every_measure_has_its_value_or_its_reason() -> None:
-    values = speech_measures(scores(), NAMES).values
+    values = measure_speech(SpeechSample(scores(), NAMES))
     rates = {name: found.value for name, found in values.items()}
     words = 6 + 6 + 6 + 5
     assert rates["substitution_rate"] == pytest.approx(2 / words)
@@ -42,7 +43,7 @@ def test_every_measure_has_its_value_or_its_reason() -> None:
 
 
 def test_an_f1_and_its_interval_are_what_the_rate_of_wrong_entities_lacks_to_one() -> None:
-    found = speech_measures(scores(), NAMES).values["entity_f1"]
+    found = measure_speech(SpeechSample(scores(), NAMES))["entity_f1"]
     lacking = corpus_rate([Counts(1, 2 * 2 + 1), Counts(0, 4), Counts(2, 2)])
     assert found.value == pytest.approx(1 - lacking.value)
     assert (found.low, found.high) == (pytest.approx(max(0, 1 - lacking.high)), pytest.approx(1 - lacking.low))
@@ -51,7 +52,7 @@ def test_an_f1_and_its_interval_are_what_the_rate_of_wrong_entities_lacks_to_one
 
 def test_what_was_missed_and_invented_is_listed_most_frequent_first() -> None:
     texts = [("s1", "Paul and Timothy came.", "He came."), ("s2", "Paul came.", "He came to Timothy.")]
-    assert speech_measures(scores(texts), NAMES).mistakes == (
+    assert entity_mistakes(SpeechSample(scores(texts), NAMES)) == (
         EntityMistake("name", "Paul", "missed", 2),
         EntityMistake("name", "Timothy", "invented", 1),
         EntityMistake("name", "Timothy", "missed", 1),
@@ -59,14 +60,14 @@ def test_what_was_missed_and_invented_is_listed_most_frequent_first() -> None:
 
 
 def test_without_anything_to_measure_there_is_no_number() -> None:
-    values = speech_measures([], NAMES).values
+    values = measure_speech(SpeechSample([], NAMES))
     assert all(found.value is None and found.reason for found in values.values())
-    plain = speech_measures(scores([("s1", "Good morning.", "Good morning.")])).values
+    plain = measure_speech(SpeechSample(scores([("s1", "Good morning.", "Good morning.")])))
     assert plain["wer"].value == 0
     assert plain["reference_f1"].reason == "no reference is in the texts"
     assert plain["entity_f1"].reason == "no reference or name is in the texts"
     assert plain["hallucinated_words_per_min"].reason == "nothing that was transcribed is without speech"
-    assert error_rates([])["cer"].value is None
+    assert error_rates(SpeechSample([]))["cer"].value is None
 
 
 def test_a_signature_names_the_library_and_the_rules() -> None:

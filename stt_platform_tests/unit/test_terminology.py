@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import stt_platform
+from stt_platform.evaluation.metrics import ForbiddenRate, all_metrics
 from stt_platform.evaluation.terminology import (
     TermRow,
     compare_modes,
@@ -13,7 +14,6 @@ from stt_platform.evaluation.terminology import (
     score_six,
     six_sentences,
     tally,
-    term_shares,
 )
 from stt_platform.glossary.terms import Glossary, Scope, Sense, Term, read_glossary
 from stt_platform_tests.scripture_texts import shared_texts
@@ -250,7 +250,7 @@ def test_the_shares_of_the_segments_add_up_to_the_rates(metric: str, name: str) 
         TermRow("s4", "No term at all", "Nada", "Nada"),
     ]
     found = occurrences(rows, GLOSSARY)
-    shares = term_shares(found, metric)
+    shares = all_metrics()[metric].shares(found)
     assert shares.of(shares.counts.sum(axis=0)) == pytest.approx(getattr(tally(found)[()], name))
     assert list(shares.units) == sorted({item.segment_id for item in found if item.judged or metric == "ceiling"})
 
@@ -260,7 +260,7 @@ def test_forbidden_renderings_are_a_share_of_all_that_was_found() -> None:
         TermRow("s1", "The church", "El templo", "La iglesia"),
         TermRow("s2", "The church", "La iglesia", "La casa"),
     ]
-    shares = term_shares(occurrences(rows, GLOSSARY), "forbidden_rate")
+    shares = ForbiddenRate().shares(occurrences(rows, GLOSSARY))
     assert (shares.units, shares.of(shares.counts.sum(axis=0))) == (("s1", "s2"), 0.5)
 
 

@@ -9,11 +9,11 @@ import sacrebleu
 
 from stt_platform.evaluation.comet import CometSegment
 from stt_platform.evaluation.held_out import HeldOutText
+from stt_platform.evaluation.metrics import TRANSLATION
+from stt_platform.evaluation.metrics.base import TranslationSample
 from stt_platform.evaluation.score_pictures import Bar, Panel, score_picture
 from stt_platform.evaluation.translation_measures import (
     ALL,
-    COMPARED,
-    WORDS,
     Part,
     SystemScores,
     compared,
@@ -54,12 +54,16 @@ GOOD = [one.reference.replace("crió", "creó") for one in TEXTS]
 POOR = [" ".join(one.reference.split()[: 1 + k % 4]) for k, one in enumerate(TEXTS)]
 
 
+def scored(*sample: object) -> SystemScores:
+    return score_system(TranslationSample(*sample))
+
+
 def intervals(scores: SystemScores, texts: list[HeldOutText] = TEXTS) -> dict:
     return {(part, metric): found for part, metric, found in measured(scores, parts_of(texts))}
 
 
 def test_values_are_those_of_the_library_in_all_parts() -> None:
-    found = intervals(score_system(TEXTS, POOR))
+    found = intervals(scored(TEXTS, POOR))
     for part, chosen in (
         (ALL, range(80)),
         (Part("genre", "gospels"), range(0, 80, 4)),
@@ -79,49 +83,49 @@ def test_values_are_those_of_the_library_in_all_parts() -> None:
 
 def test_the_spelling_of_1909_is_no_mistake_where_both_sides_are_put_into_that_of_today() -> None:
     texts = [replace(one, reference=f"Y fué á Belén {k}") for k, one in enumerate(TEXTS)]
-    found = intervals(score_system(texts, [f"Y fue a Belén {k}" for k in range(80)]))
+    found = intervals(scored(texts, [f"Y fue a Belén {k}" for k in range(80)]))
     assert found[ALL, "chrf_today"].value == pytest.approx(100)
     assert found[ALL, "chrf"].value < 90
 
 
 def test_archaisms_are_a_share_of_words() -> None:
-    found = intervals(score_system(TEXTS, ["Y fué á casa"] * 40 + ["Y fue a casa"] * 40))
+    found = intervals(scored(TEXTS, ["Y fué á casa"] * 40 + ["Y fue a casa"] * 40))
     assert found[ALL, "archaisms"].value == pytest.approx(0.25)
     assert found[ALL, "archaisms"].low < 0.25 < found[ALL, "archaisms"].high
 
 
 def test_comet_is_the_mean_of_what_it_scored() -> None:
     comet = [CometSegment(one.key, None if k == 0 else k / 100, "scored", "") for k, one in enumerate(TEXTS)]
-    scores = score_system(TEXTS, GOOD, comet, "model:tiny")
+    scores = scored(TEXTS, GOOD, comet, "model:tiny")
     found = intervals(scores)[ALL, "comet"]
     assert found.value == pytest.approx(sum(range(1, 80)) / 79 / 100)
     assert (found.n, scores.statistics["comet"].signature) == (79, "model:tiny")
-    assert (ALL, "comet") not in intervals(score_system(TEXTS, GOOD))
+    assert (ALL, "comet") not in intervals(scored(TEXTS, GOOD))
 
 
 @pytest.mark.parametrize("reference", ["", "  ", "¡…!"])
 def test_without_a_reference_there_is_no_score_and_no_zero(reference: str) -> None:
     alone = [replace(text(99), reference=reference)]
-    scores = score_system(alone, ["Dios es amor."])
+    scores = scored(alone, ["Dios es amor."])
     found = intervals(scores, alone)
-    for metric in COMPARED[:4]:
+    for metric in ("chrf_today", "chrf", "bleu_today", "bleu"):
         assert found[ALL, metric].value is None
         assert found[ALL, metric].reason == "nothing in it could be scored"
     assert scores.chrf[0].status == "not scored"
-    beside = intervals(score_system([*alone, *TEXTS], ["Dios es amor.", *GOOD]), [*alone, *TEXTS])
-    assert beside[ALL, "chrf"].value == intervals(score_system(TEXTS, GOOD))[ALL, "chrf"].value
+    beside = intervals(scored([*alone, *TEXTS], ["Dios es amor.", *GOOD]), [*alone, *TEXTS])
+    assert beside[ALL, "chrf"].value == intervals(scored(TEXTS, GOOD))[ALL, "chrf"].value
 
 
 def test_a_translation_of_10000_words_gets_a_number() -> None:
     endless = [*GOOD[:-1], "lloró " * 10_000]
-    found = intervals(score_system(TEXTS, endless))
+    found = intervals(scored(TEXTS, endless))
     assert 0 < found[ALL, "chrf"].value < 40
     assert 0 < found[ALL, "bleu"].value < 40
     assert found[ALL, "chrf"].low < found[ALL, "chrf"].high
 
 
 def test_a_system_beside_another() -> None:
-    poor, good = score_system(TEXTS, POOR), score_system(TEXTS, GOOD)
+    poor, good = scored(TEXTS, POOR), scored(TEXTS, GOOD)
     metrics = ("chrf_today", "bleu")
     found = compared(poor, good, parts_of(TEXTS), metrics=metrics)
     assert set(found) == {(ALL, metric) for metric in metrics} | {
@@ -135,18 +139,19 @@ def test_a_system_beside_another() -> None:
     same = compared(good, good, {ALL: parts_of(TEXTS)[ALL]}, metrics=("chrf",))
     assert same[ALL, "chrf"].better == "undecided"
     with pytest.raises(ValueError, match="not scored on the same texts"):
-        compared(score_system(TEXTS[1:], POOR[1:]), good, parts_of(TEXTS))
+        compared(scored(TEXTS[1:], POOR[1:]), good, parts_of(TEXTS))
     with pytest.raises(ValueError, match="zip"):
-        score_system(TEXTS, GOOD[1:])
+        scored(TEXTS, GOOD[1:])
 
 
 def test_every_metric_has_its_words_in_the_order_of_the_reports() -> None:
-    assert list(WORDS)[:1] == list(COMPARED)[:1] == ["chrf_today"]
-    assert [metric for metric, words in WORDS.items() if words.lower_is_better] == ["archaisms"]
+    assert TRANSLATION[0].name == "chrf_today"
+    assert TRANSLATION[0].compared
+    assert [metric.name for metric in TRANSLATION if metric.lower_is_better] == ["archaisms"]
 
 
 def test_the_picture_shows_intervals_and_what_is_not_scored() -> None:
-    found = intervals(score_system(TEXTS, POOR))
+    found = intervals(scored(TEXTS, POOR))
     bars = (
         Bar("a base <model>", "base", found[ALL, "chrf"]),
         Bar("an adapter", "adapter", found[Part("genre", "gospels"), "chrf"]),

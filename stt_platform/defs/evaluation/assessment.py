@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from stt_platform.defs.evaluation import assessment_report as report
 from stt_platform.defs.evaluation.scoring import score_text
 from stt_platform.defs.glossary.reading import glossary_files, names_to_hear
 from stt_platform.evaluation.assessment import ChunkToAssess, choose_sample, noise_levels
-from stt_platform.evaluation.speech_measures import error_rates, signature, speech_measures
+from stt_platform.evaluation.metrics import SpeechSample, error_rates, measure_speech, signature
+from stt_platform.evaluation.metrics.entities import entity_mistakes
 from stt_platform.evaluation.speech_scores import RowScore, baseline_band, slices
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.stage import stage
@@ -193,15 +194,16 @@ def baseline_wer(work: Work) -> StageResult:
     scores = [score_text(text, text.hypothesis, _no_transcript(text)) for text in texts]
     names, no_names = names_to_hear(work.settings)
     confidence = work.settings.evaluation.confidence
-    measures = speech_measures(scores, names, confidence=confidence)
-    band = baseline_band(measures.values["wer"])
+    sample = SpeechSample(scores, names, confidence=confidence)
+    values = measure_speech(sample)
+    band = baseline_band(values["wer"])
     of = Measured(f"{work.stage}-{work.key[:12]}", _systems(texts), ASSESSMENT)
-    signatures = {metric: signature(metric) for metric in measures.values}
-    rows = number_rows(of, ALL, measures.values, signatures)
+    signatures = {metric: signature(metric) for metric in values}
+    rows = number_rows(of, ALL, values, signatures)
     for kind, value, scored in _parts(scores):
-        rows += number_rows(of, part(kind, value), error_rates(scored, confidence=confidence), signatures)
-    report.draw_baseline(work.shown_folder, rows, measures.mistakes, confidence)
-    counted, wer = [score.status for score in scores], measures.values["wer"]
+        rows += number_rows(of, part(kind, value), error_rates(replace(sample, scores=scored)), signatures)
+    report.draw_baseline(work.shown_folder, rows, entity_mistakes(sample), confidence)
+    counted, wer = [score.status for score in scores], values["wer"]
     data = BaselineData(
         texts_scored=counted.count("scored"),
         of_sermons=wer.n,
@@ -215,7 +217,7 @@ def baseline_wer(work: Work) -> StageResult:
     return StageResult(
         data=data,
         shown={
-            **report.numbers(measures.values),
+            **report.numbers(values),
             "texts scored": data.texts_scored,
             "of sermons": data.of_sermons,
             "without speech": data.without_speech,

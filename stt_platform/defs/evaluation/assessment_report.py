@@ -11,10 +11,11 @@ import dagster as dg
 import pyarrow.parquet as pq
 
 from stt_platform.defs.shown import page, picture, table
+from stt_platform.evaluation import metrics
 from stt_platform.evaluation.assessment import ChunkToAssess
 from stt_platform.evaluation.assessment_pictures import Share, bands_picture, sample_picture
 from stt_platform.evaluation.intervals import Interval
-from stt_platform.evaluation.speech_measures import EntityMistake
+from stt_platform.evaluation.metrics.entities import EntityMistake
 from stt_platform.orchestration.platform import Platform
 from stt_platform.speech.references import NO_SPEECH
 from stt_platform.store.assessment import WHOLE_SERMON
@@ -28,7 +29,6 @@ NOBODY_HAS_TRANSCRIBED = "nobody has transcribed anything yet, so there is no er
 _PICTURE = "assessment.png"
 _STRATA, _MISTAKES = "strata.json", "mistakes.json"
 _MOST_ROWS, _MOST_TEXTS = 300, 12
-_PERCENT = {"wer": "WER", "raw_wer": "WER as written", "cer": "CER", "entity_f1": "references and names, F1"}
 
 
 def draw_sample(
@@ -105,14 +105,14 @@ def _what_to_do(platform: Platform, shown: Mapping[str, Any]) -> str:
 
 
 def numbers(values: Mapping[str, Interval]) -> dict[str, float]:
-    """The main numbers in percent, rounded; those that could not be scored are left out."""
+    """Show each metric, rounded, and the interval of those that systems are compared by; what has no value is left out."""
     shown = {}
-    for metric, name in _PERCENT.items():
-        found = values[metric]
-        bounds = (("", found.value), (" from", found.low), (" to", found.high))
-        shown |= {f"{name}{which} (%)": round(100 * value, 2) for which, value in bounds if value is not None}
-    if (rate := values["hallucinated_words_per_min"].value) is not None:
-        shown["invented words per minute"] = round(rate, 2)
+    for metric in metrics.SPEECH:
+        found, factor = values.get(metric.name), 100 if metric.unit == "%" else 1
+        ends = (("", found.value), (" from", found.low), (" to", found.high)) if found else ()
+        for which, value in ends if metric.compared else ends[:1]:
+            if value is not None:
+                shown[f"{metric.label}{which} ({metric.unit})"] = round(factor * value, 2)
     return shown
 
 

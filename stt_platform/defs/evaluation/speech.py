@@ -34,9 +34,9 @@ from stt_platform.defs.evaluation.speech_report import (
 from stt_platform.defs.evaluation.speech_tables import WHY_NOTHING, SpeechTables, marks_of
 from stt_platform.defs.glossary.reading import glossary_files
 from stt_platform.defs.recognisers import adapter_system, base_model_of, base_system
+from stt_platform.evaluation import metrics
 from stt_platform.evaluation.church_test import ChurchTest
 from stt_platform.evaluation.report import NotScored, render_report, verdict
-from stt_platform.evaluation.speech_measures import signature
 from stt_platform.feedback.decision import GeneralVerdict, TestState
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import CYCLE
@@ -119,7 +119,7 @@ def _parameters(context: StageContext) -> Mapping[str, Any]:
         "second opinion": settings.agreement.second_model,
         "view": training_view(context.home, settings.training_view).view,
         "judging": [chosen.confidence, chosen.general_wer_margin, chosen.both_views],
-        "rules": [signature(metric) for metric in ("wer", "raw_wer", "entity_f1")],
+        "rules": list(dict.fromkeys(metric.signature() for metric in metrics.SPEECH if not metric.of_clock)),
     }
 
 

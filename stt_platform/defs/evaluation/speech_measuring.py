@@ -1,7 +1,7 @@
 """Hearing the church test and the general sets with a base model and with an adapter beside it, and measuring both."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stt_platform.defs.evaluation.foreign import foreign_rows
 from stt_platform.defs.evaluation.hearing import hear
@@ -17,9 +17,10 @@ from stt_platform.defs.evaluation.speech_material import (
 from stt_platform.defs.glossary.reading import names_to_hear
 from stt_platform.defs.recognisers import SpeechSystem
 from stt_platform.evaluation.church_test import ChurchTest
+from stt_platform.evaluation.metrics import SpeechSample
 from stt_platform.evaluation.paired import NonInferiority, non_inferior
 from stt_platform.evaluation.report import NotScored
-from stt_platform.evaluation.speech_comparison import Compared, HeardRows, compare_parts, compare_systems
+from stt_platform.evaluation.speech_comparison import Compared, compare_parts, compare_systems
 from stt_platform.evaluation.speech_scores import RowScore
 from stt_platform.orchestration.work import Work
 from stt_platform.store.choices import VIEWS
@@ -33,13 +34,13 @@ class SetMeasured:
     """What was measured on a set.
 
     Attributes:
-        called: what its rows are grouped by, in the plural.
+        clusters: what its rows are grouped by, in the plural.
         base, adapter: the scores of each row, in the order of `rows`; `adapter` is None where there is none.
         parts: (kind, value, error rates) of what the rows are told apart by.
     """
 
     set: str
-    called: str
+    clusters: str
     rows: Sequence[SpokenText]
     base: Sequence[RowScore]
     adapter: Sequence[RowScore] | None
@@ -123,30 +124,24 @@ def _measured(
 ) -> SetMeasured:
     """Measure a set. `foreign` says why rows are not English; None: the base model is asked."""
     base, adapter = systems
-    chosen = {
-        "called": "sermons" if set_ == CHURCH else "speakers",
-        "confidence": work.settings.evaluation.confidence,
-    }
+    clusters = "sermons" if set_ == CHURCH else "speakers"
+    confidence = work.settings.evaluation.confidence
     heard = hear(work, base, stretches_of(rows))
     if foreign is None:
         foreign = foreign_rows(work, base, rows, heard, scored(rows, heard, {}))
-    of_base = HeardRows(scored(rows, heard, foreign), work_s(rows, heard))
+    of_base = SpeechSample(scored(rows, heard, foreign), names, work_s(rows, heard), confidence, clusters)
     of_adapter = None
     if adapter is not None:
         heard = hear(work, adapter, stretches_of(rows))
-        of_adapter = HeardRows(scored(rows, heard, foreign), work_s(rows, heard))
-    scores = of_adapter and of_adapter.scores
-    parts = [
-        (kind, value, found)
-        for kind in kinds
-        for value, found in compare_parts(of_base.scores, scores, kind, **chosen).items()
-    ]
+        of_adapter = replace(of_base, scores=scored(rows, heard, foreign), work_s=work_s(rows, heard))
     return SetMeasured(
         set=set_,
-        called=chosen["called"],
+        clusters=clusters,
         rows=rows,
         base=of_base.scores,
-        adapter=scores,
-        whole=compare_systems(of_base, of_adapter, names, **chosen),
-        parts=tuple(parts),
+        adapter=of_adapter and of_adapter.scores,
+        whole=compare_systems(of_base, of_adapter),
+        parts=tuple(
+            (kind, value, found) for kind in kinds for value, found in compare_parts(of_base, of_adapter, kind).items()
+        ),
     )

@@ -13,8 +13,10 @@ import dagster as dg
 from stt_platform.defs.evaluation.church_test import church_test_file
 from stt_platform.defs.evaluation.speech_measuring import CHURCH, GENERAL, SetMeasured, SpeechMeasured
 from stt_platform.defs.shown import page, picture, table
+from stt_platform.evaluation import metrics
 from stt_platform.evaluation.church_test import ChurchTest
 from stt_platform.evaluation.intervals import Interval
+from stt_platform.evaluation.metrics import WER, EntityF1, RawWER, SpeechMetric
 from stt_platform.evaluation.report import (
     Curve,
     Example,
@@ -28,7 +30,6 @@ from stt_platform.evaluation.report import (
 from stt_platform.evaluation.report_pictures import Point
 from stt_platform.evaluation.score_pictures import Bar, Panel, score_picture
 from stt_platform.evaluation.speech_comparison import Compared
-from stt_platform.evaluation.speech_measures import signature
 from stt_platform.evaluation.speech_scores import RowScore
 from stt_platform.orchestration.platform import Platform
 from stt_platform.store.evaluations import ALL
@@ -38,20 +39,6 @@ from stt_platform.store.stages import StageOutput
 PICTURE = "scores.png"
 
 _EXAMPLES = 5
-# metric, name, unit, what it says, whether lower is better
-_MEASURES = (
-    ("wer", "WER", "%", "of 100 spoken words, so many are wrong, missing or added", True),
-    ("raw_wer", "WER as written", "%", "the same, and every capital and comma counts", True),
-    ("cer", "CER", "%", "the same for letters", True),
-    ("substitution_rate", "Wrong words", "%", "of 100 spoken words", True),
-    ("deletion_rate", "Missing words", "%", "of 100 spoken words", True),
-    ("insertion_rate", "Added words", "%", "for 100 spoken words", True),
-    ("entity_f1", "Names and references", "%", "how far those that were said are those that were heard (F1)", False),
-    ("reference_f1", "Scripture references", "%", "of these, the references (F1)", False),
-    ("name_f1", "Names", "%", "of these, the names (F1)", False),
-    ("hallucinated_words_per_min", "Invented words", "per minute", "words that were written where nobody speaks", True),
-    ("rtf", "Real-time factor", "", "seconds of work for a second of sound", True),
-)
 _CYCLE = re.compile(r"cycle-([0-9]+)\.speech_evaluation")
 
 
@@ -83,10 +70,11 @@ def speech_report(
     """
     church = measured.church
     if church is not None:
-        measures = tuple(_measure(church.whole, church.called, *row) for row in _MEASURES)
+        known = [metric for metric in metrics.SPEECH if metric.name in church.whole.base]
+        measures = tuple(_measure(church.whole, church.clusters, metric) for metric in known)
     else:
         reason = missing[0].reason if missing else "there is no church test"
-        measures = (Measure("WER", "%", Interval(None, None, None, 0, "", confidence, reason)),)
+        measures = (Measure(WER.label, WER.unit, Interval(None, None, None, 0, "", confidence, reason)),)
     adapter = measured.adapter
     return Report(
         title=f"Speech: {'the adapter of ' if adapter else ''}cycle {cycle}",
@@ -109,7 +97,7 @@ def speech_report(
         curves=tuple(curves),
         not_scored=(*_not_scored(measured), *missing),
         signatures=(
-            *((name, signature(metric)) for metric, name, *_ in _MEASURES if metric in ("wer", "raw_wer", "entity_f1")),
+            *((by.label, by.signature()) for by in (WER(), RawWER(), EntityF1())),
             ("decoding", json.dumps(dict(decoding), sort_keys=True)),
             ("jiwer", version("jiwer")),
         ),
@@ -196,23 +184,17 @@ def speech_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any
     }
 
 
-def _measure(
-    found: Compared, called: str, metric: str, name: str, unit: str, explanation: str, lower_is_better: bool
-) -> Measure:
+def _measure(found: Compared, clusters: str, metric: type[SpeechMetric] | SpeechMetric = WER) -> Measure:
     return Measure(
-        name=name,
-        unit=unit,
-        base=found.base[metric],
-        adapter=found.adapter[metric] if found.adapter is not None else None,
-        comparison=found.comparisons.get(metric),
-        clusters=called,
-        explanation=explanation,
-        lower_is_better=lower_is_better,
+        name=metric.label,
+        unit=metric.unit,
+        base=found.base[metric.name],
+        adapter=found.adapter[metric.name] if found.adapter is not None else None,
+        comparison=found.comparisons.get(metric.name),
+        clusters=clusters,
+        explanation=metric.explanation,
+        lower_is_better=metric.lower_is_better,
     )
-
-
-def _wer(found: Compared, called: str) -> Measure:
-    return _measure(found, called, *_MEASURES[0])
 
 
 def _general(measured: SpeechMeasured) -> GeneralSet | None:
@@ -220,7 +202,7 @@ def _general(measured: SpeechMeasured) -> GeneralSet | None:
     if found is None:
         return None
     names = ", ".join(sorted({row.kinds["set"] for row in found.rows}))
-    return GeneralSet(names, _wer(found.whole, found.called), measured.not_worse)
+    return GeneralSet(names, _measure(found.whole, found.clusters), measured.not_worse)
 
 
 def _slices(measured: SpeechMeasured) -> Iterator[Slice]:
@@ -228,11 +210,11 @@ def _slices(measured: SpeechMeasured) -> Iterator[Slice]:
         if found is not None:
             kinds = {"set": "general set"}
             yield from (
-                Slice(kinds.get(kind, kind), value, _wer(part, found.called)) for kind, value, part in found.parts
+                Slice(kinds.get(kind, kind), value, _measure(part, found.clusters)) for kind, value, part in found.parts
             )
     for found in (measured.church, measured.other_view):
         if found is not None:
-            yield Slice("view", found.rows[0].kinds["view"], _wer(found.whole, found.called))
+            yield Slice("view", found.rows[0].kinds["view"], _measure(found.whole, found.clusters))
 
 
 def _examples(church: SetMeasured | None, *, best: bool) -> list[Example]:

@@ -9,8 +9,8 @@ from stt_platform.defs.evaluation.hearing import decoding_of
 from stt_platform.defs.evaluation.speech_measuring import CHURCH, GENERAL, SetMeasured, SpeechMeasured
 from stt_platform.evaluation.church_test import ChurchTest
 from stt_platform.evaluation.intervals import Interval
+from stt_platform.evaluation.metrics import signature
 from stt_platform.evaluation.speech_comparison import Compared
-from stt_platform.evaluation.speech_measures import signature
 from stt_platform.settings import Settings
 from stt_platform.store.evaluations import ALL, Measured, comparison_row, number_rows, part, text_row
 
@@ -66,7 +66,7 @@ class SpeechTables:
         return Measured(self.evaluation_id, system.identity, set_, system.adapter_id)
 
     def _add(self, set_: str, slice_: str, found: Compared) -> None:
-        signatures = {metric: f"{self._signature(metric)}|{self.marks[set_]}|{self._how}" for metric in found.base}
+        signatures = {metric: f"{signature(metric)}|{self.marks[set_]}|{self._how}" for metric in found.base}
         self.numbers += number_rows(self._of(set_, adapter=False), slice_, found.base, signatures)
         if found.adapter is not None:
             self.numbers += number_rows(self._of(set_, adapter=True), slice_, found.adapter, signatures)
@@ -84,9 +84,6 @@ class SpeechTables:
     def _add_texts(self, set_: str, slice_: str, found: SetMeasured) -> None:
         for adapter, scores in ((False, found.base), (True, found.adapter or ())):
             self.texts += [text_row(self._of(set_, adapter=adapter), slice_, score) for score in scores]
-
-    def _signature(self, metric: str) -> str:
-        return "seconds of work over seconds of sound" if metric == "rtf" else signature(metric)
 
 
 def _view(found: SetMeasured) -> str:

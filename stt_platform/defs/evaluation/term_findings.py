@@ -9,6 +9,7 @@ from typing import Any, get_args
 import dagster as dg
 
 from stt_platform.evaluation.intervals import Interval
+from stt_platform.evaluation.metrics import TermAccuracy
 from stt_platform.evaluation.paired import Comparison
 from stt_platform.evaluation.report import Measure, NotScored, Slice, TermPair, Terms
 from stt_platform.evaluation.terminology import HintMode, TermCounts, score_six
@@ -76,13 +77,13 @@ class TermFindings:
                     "hint mode",
                     words,
                     Measure(
-                        name="Terms rendered rightly",
-                        unit="%",
+                        name=TermAccuracy.label,
+                        unit=TermAccuracy.unit,
                         base=one.intervals.get(part) if one else None,
                         adapter=two.intervals.get(part) if two else None,
                         comparison=two.comparisons.get(part) if two else None,
                         clusters="segments",
-                        lower_is_better=False,
+                        lower_is_better=TermAccuracy.lower_is_better,
                     ),
                 )
 

@@ -13,17 +13,16 @@ from stt_platform.defs.glossary.reading import glossary_at
 from stt_platform.evaluation.bootstrap import segment_interval
 from stt_platform.evaluation.held_out import HeldOutText, held_out_verses
 from stt_platform.evaluation.hypotheses import Request
+from stt_platform.evaluation.metrics import TermAccuracy
 from stt_platform.evaluation.paired import Comparison
 from stt_platform.evaluation.terminology import (
     HintMode,
     Occurrence,
-    TermMetric,
     TermRow,
     hinted_terms,
     occurrences,
     six_sentences,
     tally,
-    term_shares,
 )
 from stt_platform.evaluation.translation_measures import compare_statistics
 from stt_platform.glossary.augment import Example, HintForm, control_examples
@@ -32,7 +31,7 @@ from stt_platform.orchestration.work import Work
 from stt_platform.scripture.pairs import ACCEPTED, PairRow, main_target
 from stt_platform.settings import PlatformError
 
-ACCURACY: TermMetric = "term_accuracy"
+ACCURACY = TermAccuracy()
 NO_HINTS = "this prompt takes no hints"
 SIX = "six sentences"
 
@@ -142,8 +141,7 @@ def findings_of(found: FoundTerms, everyone: Sequence[FoundTerms], confidence: f
         system=found.system.name,
         counts={part: tally(found.part(part))[()] for part in found.parts},
         intervals={
-            part: segment_interval(term_shares(found.part(part), ACCURACY), confidence=confidence)
-            for part in found.parts
+            part: segment_interval(ACCURACY.shares(found.part(part)), confidence=confidence) for part in found.parts
         },
         comparisons={part: compare_terms(base.part(part), found.part(part), confidence) for part in shared},
         six=found.six,
@@ -153,7 +151,7 @@ def findings_of(found: FoundTerms, everyone: Sequence[FoundTerms], confidence: f
 
 def compare_terms(a: Sequence[Occurrence], b: Sequence[Occurrence], confidence: float) -> Comparison:
     """The accuracy in b beside that in a: the same terms of the same segments."""
-    return compare_statistics(*(term_shares(found, ACCURACY) for found in (a, b)), confidence=confidence)
+    return compare_statistics(*(ACCURACY.shares(found) for found in (a, b)), confidence=confidence)
 
 
 def _written(at_work: Running, requests: Sequence[Request], what: str) -> tuple[str, ...]:

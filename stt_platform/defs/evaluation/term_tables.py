@@ -7,10 +7,11 @@ from typing import Any, get_args
 
 from stt_platform.defs.evaluation.term_findings import WHOLE, WORDS, TermFindings
 from stt_platform.defs.evaluation.term_results import ACCURACY, NO_HINTS, SIX, Asked, FoundTerms, compare_terms
+from stt_platform.evaluation import metrics
 from stt_platform.evaluation.bootstrap import segment_interval
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.score_pictures import Bar, Panel, score_picture
-from stt_platform.evaluation.terminology import HintMode, Occurrence, TermMetric, score_six, tally, term_shares
+from stt_platform.evaluation.terminology import HintMode, Occurrence, score_six, tally
 from stt_platform.evaluation.translation_scores import NOT_SCORED, SCORED
 from stt_platform.glossary.terms import Glossary
 from stt_platform.store.evaluations import ALL, Measured, comparison_row, number_rows, part
@@ -30,16 +31,16 @@ def number_table(found: FoundTerms, evaluation_id: str, confidence: float) -> It
     """The rows of `evaluations` of a system."""
     of = measured_of(found, evaluation_id)
     for name in found.parts:
-        shares = {metric: term_shares(found.part(name), metric) for metric in get_args(TermMetric)}
+        shares = {metric.name: metric.shares(found.part(name)) for metric in metrics.TERMS}
         values = {metric: segment_interval(share, confidence=confidence) for metric, share in shares.items()}
         yield from number_rows(of, _slice(name), values, {metric: share.signature for metric, share in shares.items()})
     absent = Interval(None, None, None, 0, "", confidence, NO_HINTS)
     for mode in get_args(HintMode) if found.control is None else ():
-        yield from number_rows(of, _slice(mode), {ACCURACY: absent}, {ACCURACY: ""})
+        yield from number_rows(of, _slice(mode), {ACCURACY.name: absent}, {ACCURACY.name: ""})
     hits = [result.found for result in score_six(found.six)]
     reason = "six sentences show what goes wrong, and have no interval"
     six = Interval(sum(hits) / len(hits), None, None, len(hits), "", confidence, reason)
-    yield from number_rows(of, SIX, {ACCURACY: six}, {ACCURACY: "six_sentences.toml"})
+    yield from number_rows(of, SIX, {ACCURACY.name: six}, {ACCURACY.name: "six_sentences.toml"})
 
 
 def comparison_table(
@@ -48,12 +49,12 @@ def comparison_table(
     """A system beside its base, and its hinted answers beside those without hints and with random ones."""
     of, name = measured_of(found, evaluation_id), found.system.name
     for one, comparison in findings.systems[name].comparisons.items():
-        yield comparison_row(of, _slice(one), ACCURACY, comparison, compared_with=found.system.base)
+        yield comparison_row(of, _slice(one), ACCURACY.name, comparison, compared_with=found.system.base)
     modes: tuple[HintMode, ...] = ("no_hints", "random_hints") if found.control is not None else ()
     for mode in modes:
         comparison = compare_terms(found.part(mode), found.part("hinted"), confidence)
         beside = f"{name}, {WORDS[mode]}"
-        yield comparison_row(of, _slice("hinted"), ACCURACY, comparison, compared_with=beside)
+        yield comparison_row(of, _slice("hinted"), ACCURACY.name, comparison, compared_with=beside)
 
 
 def row_table(found: FoundTerms, asked: Asked, evaluation_id: str) -> Iterator[dict[str, Any]]:

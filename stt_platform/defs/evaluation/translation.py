@@ -22,9 +22,10 @@ from stt_platform.defs.evaluation.translators import (
 from stt_platform.defs.evaluation.untouched import TRAINING_SET, Learned, problems_of_the_test_set, read_learned
 from stt_platform.defs.shown import page, picture, table
 from stt_platform.environments import environment
+from stt_platform.evaluation import metrics
 from stt_platform.evaluation.general_sets import read_general_sets
 from stt_platform.evaluation.score_pictures import Bar, Panel, score_picture
-from stt_platform.evaluation.translation_measures import ALL, WORDS
+from stt_platform.evaluation.translation_measures import ALL
 from stt_platform.models.comet import comet_model
 from stt_platform.models.presence import present_weights
 from stt_platform.models.registry import ModelMissing
@@ -302,4 +303,4 @@ def _draw(evaluated: Evaluated) -> bytes:
             for system in evaluated.systems
         )
         panels.append(Panel(where, tuple(bars)))
-    return score_picture(panels, f"{WORDS[MAIN].label}: higher is better")
+    return score_picture(panels, f"{metrics.TRANSLATION[0].label}: higher is better")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from stt_platform.defs.evaluation.term_findings import TermFindings
 from stt_platform.defs.evaluation.translation_results import COMPARED_ON_GENERAL_TEXT, VERSES, Evaluated, SetResult
 from stt_platform.defs.evaluation.translators import System
+from stt_platform.evaluation import metrics
 from stt_platform.evaluation.general_sets import USABLE
 from stt_platform.evaluation.held_out import TextSet
 from stt_platform.evaluation.hypotheses import Generated
@@ -24,15 +25,15 @@ from stt_platform.evaluation.report import (
     render_report,
     verdict,
 )
-from stt_platform.evaluation.translation_measures import ALL, WORDS, Metric, Part
+from stt_platform.evaluation.translation_measures import ALL, Part
 from stt_platform.evaluation.trust import archaism_rate
 from stt_platform.scripture.versification import show_refs
 from stt_platform.settings import Settings
 from stt_platform.store.reports import ReportCard
 from stt_platform.translation.translator import CUT, FAILED
 
-MAIN: Metric = "chrf_today"
-GENERAL: Metric = COMPARED_ON_GENERAL_TEXT[0]
+MAIN = metrics.TRANSLATION[0].name
+GENERAL = COMPARED_ON_GENERAL_TEXT[0]
 
 _EXAMPLES = 4
 _WORST_FIRST = {"worse": 0, "undecided": 1, "not worse": 2}
@@ -161,11 +162,11 @@ class _Writer:
 
     def _measures(self) -> Iterator[Measure]:
         if self.shown is not None:
-            for metric in WORDS:
-                yield self._measure(metric, ALL, self._of(self.base), self._of(self.adapter))
+            for metric in metrics.TRANSLATION:
+                yield self._measure(metric.name, ALL, self._of(self.base), self._of(self.adapter))
 
-    def _measure(self, metric: Metric, part: Part, base: SetResult | None, adapter: SetResult | None = None) -> Measure:
-        words, no_comet = WORDS[metric], self.evaluated.no_comet
+    def _measure(self, metric: str, part: Part, base: SetResult | None, adapter: SetResult | None = None) -> Measure:
+        words, no_comet = metrics.all_metrics()[metric], self.evaluated.no_comet
         # The reason is a long one, and stands among what was not scored.
         absent = replace(no_comet, reason="see “What was not scored”") if no_comet and metric == "comet" else None
         return Measure(
@@ -261,4 +262,4 @@ class _Writer:
     def _signatures(self) -> Iterator[tuple[str, str]]:
         if self.shown is not None:
             for metric, statistics in self._of(self.shown).scores.statistics.items():
-                yield WORDS[metric].label, statistics.signature
+                yield metrics.all_metrics()[metric].label, statistics.signature

@@ -16,11 +16,10 @@ from stt_platform.evaluation.general_sets import read_general_sets
 from stt_platform.evaluation.held_out import TextSet, general_texts, held_out_verses
 from stt_platform.evaluation.hypotheses import Generated, Request, check_comparable
 from stt_platform.evaluation.intervals import Interval
+from stt_platform.evaluation.metrics.base import TranslationSample
 from stt_platform.evaluation.paired import Comparison
 from stt_platform.evaluation.report import NotScored
 from stt_platform.evaluation.translation_measures import (
-    COMPARED,
-    Metric,
     Part,
     SystemScores,
     compared,
@@ -39,7 +38,7 @@ from stt_platform.settings import PlatformError, Settings
 VERSES = "scripture_test/all"
 """Key of the held-out verses among the test sets."""
 
-COMPARED_ON_GENERAL_TEXT: tuple[Metric, ...] = ("chrf", "comet")
+COMPARED_ON_GENERAL_TEXT = ("chrf", "comet")
 """General text is in the spelling of today, so that an á for a is a mistake there. The first one decides."""
 
 
@@ -74,8 +73,8 @@ class SetResult:
     texts: TextSet
     generated: Generated
     scores: SystemScores
-    intervals: Mapping[tuple[Part, Metric], Interval]
-    comparisons: Mapping[tuple[Part, Metric], Comparison] = field(default_factory=dict)
+    intervals: Mapping[tuple[Part, str], Interval]
+    comparisons: Mapping[tuple[Part, str], Comparison] = field(default_factory=dict)
 
     @property
     def hypotheses(self) -> list[str]:
@@ -242,7 +241,7 @@ def _scored(
             generated = made[system.name][texts.key]
             segments = list(islice(by_comet, len(texts.usable)))
             hypotheses = [hypothesis.text for hypothesis in generated.hypotheses]
-            scores = score_system(texts.usable, hypotheses, segments, comet.signature)
+            scores = score_system(TranslationSample(texts.usable, hypotheses, segments, comet.signature))
             parts = parts_of(texts.usable)
             found = {(part, metric): value for part, metric, value in measured(scores, parts, confidence=confidence)}
             results[system.name, texts.key] = SetResult(system, texts, generated, scores, found)
@@ -251,7 +250,7 @@ def _scored(
             check_comparable(base.generated, result.generated)
             work.say(f"comparing {name} with its base on {result.texts.name}")
             parts = parts_of(result.texts.usable)
-            metrics = COMPARED if key == VERSES else COMPARED_ON_GENERAL_TEXT
+            metrics = () if key == VERSES else COMPARED_ON_GENERAL_TEXT
             against = compared(base.scores, result.scores, parts, metrics=metrics, confidence=confidence)
             results[name, key] = replace(result, comparisons=against)
     return results

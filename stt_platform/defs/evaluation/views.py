@@ -13,9 +13,9 @@ from stt_platform.defs.evaluation.hearing import Heard, Stretch, decoding_of, he
 from stt_platform.defs.evaluation.scoring import score_text
 from stt_platform.defs.glossary.reading import glossary_files, names_to_hear
 from stt_platform.defs.recognisers import base_system
-from stt_platform.evaluation.paired import Comparison, paired_rates
-from stt_platform.evaluation.speech_measures import ERROR_RATES, signature, speech_measures
-from stt_platform.evaluation.speech_scores import RowScore, scored_by_both
+from stt_platform.evaluation.metrics import SpeechSample, compare_speech, measure_speech, signature
+from stt_platform.evaluation.paired import Comparison
+from stt_platform.evaluation.speech_scores import RowScore
 from stt_platform.models.registry import model
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.stage import stage
@@ -134,15 +134,13 @@ def view_comparison(work: Work) -> StageResult:
     spans = _spans_in_both(texts, work.read.spans)
     heard = {view: hear(work, system, _stretches(work, spans, view)) for view in VIEWS}
     scores = {view: _scores(texts, spans, heard, view) for view in VIEWS}
-    compared = {
-        metric: paired_rates(*scored_by_both(scores[ORIGINAL], scores[ENHANCED], metric), confidence=confidence)
-        for metric in ERROR_RATES
-    }
     names, _ = names_to_hear(work.settings)
+    samples = {view: SpeechSample(scores[view], names, confidence=confidence) for view in VIEWS}
+    compared = compare_speech(samples[ORIGINAL], samples[ENHANCED])
     of = Measured(f"{work.stage}-{work.key[:12]}", system.identity, ASSESSMENT)
     numbers: list[dict[str, Any]] = []
     for view in VIEWS if texts else ():
-        values = speech_measures(scores[view], names, confidence=confidence).values
+        values = measure_speech(samples[view])
         numbers += number_rows(of, part("view", view), values, {metric: signature(metric) for metric in values})
     report.draw_views(work.shown_folder, numbers, confidence)
     counted, wer = [score.status for score in scores[ORIGINAL]], compared["wer"]
