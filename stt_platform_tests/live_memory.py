@@ -80,7 +80,6 @@ def peft_model(config: PreTrainedConfig, training: TrainingShape) -> Any:
         r=training.rank,
         target_modules="all-linear" if targets == ALL_LINEAR else targets,
         modules_to_save=list(training.modules_to_save) or None,
-        ensure_weight_tying=training.tied_copies,
     )
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -139,6 +138,6 @@ def _inputs(config: PreTrainedConfig, training: TrainingShape, numbers: torch.dt
         sound = torch.zeros(training.rows, config.num_mel_bins, frames, dtype=numbers, device="meta")
         return {"input_features": sound, "decoder_input_ids": tokens}
     if config.is_encoder_decoder:
-        source = tokens.new_zeros(training.rows, training.source_length or training.sequence_length)
+        source = tokens.new_zeros(training.rows, training.sequence_length)
         return {"input_ids": source, "decoder_input_ids": tokens}
     return {"input_ids": tokens}

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from stt_platform.training.architectures import ModelShape
 from stt_platform.training.memory import MemoryEstimate, estimate
-from stt_platform.training.training_shape import TrainingShape, constants, counted, gigabytes
+from stt_platform.training.training_shape import TrainingShape, gigabytes, millions
 
-# Changes that save less than this share of what is there are not worth a line.
-_LEAST_SAVING = 0.01
-_SHORTEST_ROW = 256
+# Left free of a card: the allocator rounds and fragments, and on WSL2 memory runs out below what the driver reports free
+# (microsoft/WSL issue 41176).
+_HEADROOM = 0.05
+# How fast a paged optimizer's states come and go, one way: taken to be what PCIe 4.0 x8 gives of its 16 GB/s.
+_PCIE_BYTES_PER_S = 12e9
+# Changes that save less than this share of the total are not worth a line.
+_MIN_SAVING = 0.01
+_MIN_ROW_TOKENS = 256
 
 
 @dataclass(frozen=True)
@@ -24,13 +29,13 @@ class Change:
 
     Attributes:
         what: to do, for people.
-        training: the training with it.
+        values: of `TrainingShape`, by name.
         saved_bytes: at the peak.
         fits: whether that alone is enough.
     """
 
     what: str
-    training: TrainingShape
+    values: dict[str, Any]
     saved_bytes: int
     fits: bool
 
@@ -39,25 +44,13 @@ class DoesNotFit(ValueError):
     """A training that the card cannot hold, even one row at a time; says what takes how much, and what would help.
 
     Attributes:
-        estimate: of one row at a time.
-        budget_bytes: what there is for it.
         changes: that would save memory, the most first.
         remedy: a training that fits, where some of the changes together are enough.
     """
 
-    def __init__(
-        self,
-        message: str,
-        estimate: MemoryEstimate,
-        budget_bytes: int,
-        changes: Sequence[Change],
-        remedy: TrainingShape | None,
-    ) -> None:
+    def __init__(self, message: str, changes: Sequence[Change], remedy: TrainingShape | None) -> None:
         super().__init__(message)
-        self.estimate = estimate
-        self.budget_bytes = budget_bytes
-        self.changes = tuple(changes)
-        self.remedy = remedy
+        self.changes, self.remedy = tuple(changes), remedy
 
 
 @dataclass(frozen=True)
@@ -65,64 +58,30 @@ class MemoryPlan:
     """How the training runs on the card.
 
     Attributes:
-        training: with the rows of a micro-batch that were chosen.
-        accumulation: micro-batches of a step. Rows times this is the effective batch.
-        most_rows: the biggest micro-batch that was asked for and divides the effective batch.
-        estimate: of memory at the peak.
-        card_bytes: of the card.
-        budget_bytes: of it, what there is for this training.
+        rows: of one micro-batch; `accumulation` of these make a step.
+        words: the plan in a sentence.
+        budget_bytes: what the card has for this training; None without a card.
     """
 
-    training: TrainingShape
+    rows: int
     accumulation: int
-    most_rows: int
-    estimate: MemoryEstimate
-    card_bytes: int
-    budget_bytes: int
-
-    @property
-    def rows(self) -> int:
-        """Of one micro-batch."""
-        return self.training.rows
-
-    @property
-    def words(self) -> str:
-        """The plan in a sentence."""
-        lowered = f" (not {self.most_rows}, which do not fit)" if self.rows < self.most_rows else ""
-        return (
-            f"{self.rows} × {self.accumulation} rows a step{lowered}: {gigabytes(self.estimate.total_bytes)} of the "
-            f"{gigabytes(self.budget_bytes)} that a card of {gigabytes(self.card_bytes)} has for it"
-        )
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A prediction beside what was measured.
-
-    Attributes:
-        predicted_bytes, measured_bytes: at the peak, of the same thing.
-        difference: of the prediction, as a share of what was measured; above zero where too much was predicted.
-        words: for people.
-    """
-
-    predicted_bytes: int
-    measured_bytes: int
-    difference: float
     words: str
+    estimate: MemoryEstimate
+    budget_bytes: int | None
 
 
 def plan(
     model: ModelShape,
     training: TrainingShape,
     *,
-    card_bytes: int,
+    card_bytes: int | None,
     effective_batch: int,
     used_bytes: int = 0,
 ) -> MemoryPlan:
     """Choose the biggest micro-batch that fits, up to the rows that `training` asks for.
 
     Args:
-        card_bytes: all memory of the card.
+        card_bytes: all memory of the card; None on a CPU, which swaps and is not refused.
         effective_batch: rows of one step of the optimizer. Only micro-batches that divide it are taken.
         used_bytes: of the card, what other programs hold (on WSL2, the desktop of Windows).
 
@@ -132,105 +91,75 @@ def plan(
     """
     if effective_batch < 1:
         raise ValueError(f"effective_batch {effective_batch!r}: at least 1 was expected")
-    budget = int(card_bytes * (1 - constants()["headroom"])) - used_bytes
     sizes = [rows for rows in range(min(training.rows, effective_batch), 0, -1) if effective_batch % rows == 0]
+    if card_bytes is None:
+        rows, found = sizes[0], estimate(model, replace(training, rows=sizes[0]))
+        words = f"{rows} × {effective_batch // rows} rows a step, on a CPU: about {gigabytes(found.total_bytes)}"
+        return MemoryPlan(rows, effective_batch // rows, words, found, None)
+    budget = int(card_bytes * (1 - _HEADROOM)) - used_bytes
     for rows in sizes:
-        chosen = replace(training, rows=rows)
-        found = estimate(model, chosen)
+        found = estimate(model, replace(training, rows=rows))
         if found.total_bytes <= budget:
-            return MemoryPlan(chosen, effective_batch // rows, sizes[0], found, card_bytes, budget)
+            words = (
+                f"{rows} × {effective_batch // rows} rows a step"
+                f"{f' (not {sizes[0]}, which do not fit)' if rows < sizes[0] else ''}: {gigabytes(found.total_bytes)} "
+                f"of the {gigabytes(budget)} that a card of {gigabytes(card_bytes)} has for it"
+            )
+            return MemoryPlan(rows, effective_batch // rows, words, found, budget)
     raise _refusal(model, replace(training, rows=1), card_bytes, used_bytes, budget)
 
 
-def table(found: MemoryEstimate | MemoryPlan) -> list[dict[str, Any]]:
-    """The parts for people, in gigabytes, with their arithmetic; in a plan what is left of the card, too."""
-    parts = found.estimate if isinstance(found, MemoryPlan) else found
-    rows: list[dict[str, Any]] = [
-        {"what": row.what, "GB": round(row.bytes / 1e9, 3) if row.counted else None, "how": row.words}
-        for row in parts.rows
-    ]
-    share = f"{counted(parts.trained)} of {counted(parts.numbers)} numbers are trained"
-    rows.append({"what": "together, at the peak", "GB": round(parts.total_bytes / 1e9, 3), "how": share})
-    if isinstance(found, MemoryPlan):
-        left = found.budget_bytes - parts.total_bytes
-        rows.append({"what": "left of the card", "GB": round(left / 1e9, 3), "how": found.words})
-    return rows
+def table(found: MemoryEstimate) -> list[dict[str, Any]]:
+    """List the parts for people, in gigabytes, with their arithmetic."""
+    rows = [{"what": row.what, "GB": round(row.bytes / 1e9, 3), "how": row.words} for row in found.rows]
+    share = f"{millions(found.trained)} of {millions(found.parameters)} parameters are trained"
+    return [*rows, {"what": "together, at the peak", "GB": round(found.total_bytes / 1e9, 3), "how": share}]
 
 
-def compare(
-    found: MemoryPlan | MemoryEstimate, measured_bytes: int, *, of: Literal["allocator", "device"] = "allocator"
-) -> Measured:
-    """A prediction beside a measurement.
-
-    Args:
-        measured_bytes: at the peak. Of the "allocator" (`torch.cuda.max_memory_allocated`), which does not know the
-            CUDA context, or of this process on the "device".
-
-    Raises:
-        ValueError: for a measurement of nothing.
-    """
-    if measured_bytes <= 0:
-        raise ValueError(f"measured_bytes {measured_bytes!r}: nothing was measured, so there is nothing to compare")
-    parts = found.estimate if isinstance(found, MemoryPlan) else found
-    predicted = parts.allocated_bytes if of == "allocator" else parts.total_bytes
-    difference = predicted / measured_bytes - 1
-    words = f"{gigabytes(predicted)} predicted, {gigabytes(measured_bytes)} measured ({difference:+.0%}), of the {of}"
-    return Measured(predicted, measured_bytes, difference, words)
+def compare(found: MemoryEstimate, measured_bytes: int) -> str:
+    """Say a prediction beside what torch's allocator measured at the peak (`torch.cuda.max_memory_allocated`)."""
+    predicted = found.total_bytes - found.bytes_of("context")
+    return f"{gigabytes(predicted)} predicted, {gigabytes(measured_bytes)} measured ({predicted / measured_bytes - 1:+.0%})"
 
 
 def _refusal(model: ModelShape, training: TrainingShape, card_bytes: int, used_bytes: int, budget: int) -> DoesNotFit:
     found = estimate(model, training)
-    changes = sorted(_changes(model, training, found, budget), key=lambda change: -change.saved_bytes)
-    together, remedy = _enough(model, training, changes, budget)
-    biggest = sorted((row for row in found.rows if row.counted), key=lambda row: -row.bytes)[:5]
+    changes = []
+    for what, values in _ideas(training):
+        total = estimate(model, replace(training, **values)).total_bytes
+        changes.append(Change(what, values, found.total_bytes - total, total <= budget))
+    changes = [change for change in changes if change.saved_bytes >= _MIN_SAVING * found.total_bytes]
+    changes.sort(key=lambda change: -change.saved_bytes)
+    remedy, total, taken = training, found.total_bytes, 0
+    while total > budget and taken < len(changes):
+        remedy, taken = replace(remedy, **changes[taken].values), taken + 1
+        total = estimate(model, remedy).total_bytes
+    biggest = sorted(found.rows, key=lambda row: -row.bytes)[:5]
     others = f", less {gigabytes(used_bytes)} that other programs hold" if used_bytes else ""
     lines = [
         f"{model.name} does not fit: it takes {gigabytes(found.total_bytes)} with one row of "
         f"{training.sequence_length:,} tokens at a time, and a card of {gigabytes(card_bytes)} has "
-        f"{gigabytes(budget)} for it (less {constants()['headroom']:.0%} for what the allocator loses{others})",
+        f"{gigabytes(budget)} for it (less {_HEADROOM:.0%} for what the allocator loses{others})",
         "the most of it: " + "; ".join(f"{row.what} {gigabytes(row.bytes)} ({row.words})" for row in biggest),
         *_paging(found, budget),
-        *(
-            f"to change: {change.what}, saves {gigabytes(change.saved_bytes)}{_enough_alone(change)}"
-            for change in changes
-        ),
     ]
-    if remedy is None:
+    for change in changes:
+        enough = ", which is enough" if change.fits else ""
+        lines.append(f"to change: {change.what}, saves {gigabytes(change.saved_bytes)}{enough}")
+    if total > budget:
         lines.append("all of it together is not enough: take a smaller model, or a bigger card")
-    elif len(together) > 1:
-        total = gigabytes(estimate(model, remedy).total_bytes)
-        lines.append(f"together enough, with {total}: {'; '.join(change.what for change in together)}")
-    return DoesNotFit(".\n".join(lines), found, budget, changes, remedy)
+    elif taken > 1:
+        lines.append(f"together enough, with {gigabytes(total)}: {'; '.join(each.what for each in changes[:taken])}")
+    return DoesNotFit(".\n".join(lines), changes, remedy if total <= budget else None)
 
 
 def _paging(found: MemoryEstimate, budget: int) -> Iterator[str]:
     paged = found.total_bytes - found.unpageable_bytes
-    if not paged:
-        return
-    if found.unpageable_bytes > budget:
-        yield (
-            f"paging does not help: {gigabytes(found.unpageable_bytes)} cannot be moved to the host, only "
-            f"{gigabytes(paged)} of optimizer states can"
-        )
-    else:
-        seconds = 2 * paged / constants()["pcie_bytes_per_s"]
-        yield (
-            f"paging would let it run, but moves {gigabytes(paged)} there and back in every step, some {seconds:.1f} s of "
-            "waiting each"
-        )
-
-
-def _enough_alone(change: Change) -> str:
-    return ", which is enough" if change.fits else ""
-
-
-def _changes(model: ModelShape, training: TrainingShape, found: MemoryEstimate, budget: int) -> Iterator[Change]:
-    for what, values in _ideas(training):
-        changed = replace(training, **values)
-        total = estimate(model, changed).total_bytes
-        saved = found.total_bytes - total
-        if saved >= _LEAST_SAVING * found.total_bytes:
-            yield Change(what, changed, saved, total <= budget)
+    if paged and found.unpageable_bytes > budget:
+        yield f"paging does not help: {gigabytes(found.unpageable_bytes)} cannot be moved to the host"
+    elif paged:
+        seconds = 2 * paged / _PCIE_BYTES_PER_S
+        yield f"paging would let it run, but moves {gigabytes(paged)} there and back in every step ({seconds:.1f} s)"
 
 
 def _ideas(training: TrainingShape) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -241,42 +170,16 @@ def _ideas(training: TrainingShape) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "adapters (LoRA, rank 16) instead of all weights", {"method": "lora", "rank": 16}
     elif training.quantisation != "nf4":
         yield "the frozen weights in 4 bits (NF4)", {"quantisation": "nf4"}
-    if training.method == "lora" and training.quantisation == "none":
-        yield "the frozen weights in 8 bits", {"quantisation": "int8"}
     if not training.checkpointing:
         yield "checkpointing: activations are computed again", {"checkpointing": True}
     if training.logits == "full":
         yield "the loss in tiles, without all logits at once", {"logits": "chunked"}
-    if training.optimizer in ("adamw", "paged_adamw_32bit"):
+    if not training.optimizer.endswith("8bit"):
         yield "an optimizer with states of 8 bits (adamw_8bit)", {"optimizer": "adamw_8bit"}
-    if training.attention == "eager":
-        yield "memory-efficient attention (sdpa)", {"attention": "sdpa"}
     if training.dtype == "float32":
         yield "bfloat16 instead of float32", {"dtype": "bfloat16"}
-    if training.sequence_length >= 2 * _SHORTEST_ROW:
+    if training.sequence_length >= 2 * _MIN_ROW_TOKENS:
         half = training.sequence_length // 2
         yield f"rows of {half:,} tokens", {"sequence_length": half}
     if training.method == "lora" and training.rank > 1:
         yield f"rank {training.rank // 2} instead of {training.rank}", {"rank": training.rank // 2}
-
-
-def _enough(
-    model: ModelShape, training: TrainingShape, changes: Sequence[Change], budget: int
-) -> tuple[list[Change], TrainingShape | None]:
-    """The first changes, the biggest first, that are enough together."""
-    taken: list[Change] = []
-    current = training
-    for change in changes:
-        values = {
-            name: getattr(change.training, name)
-            for name in training.__dataclass_fields__
-            if getattr(change.training, name) != getattr(training, name)
-        }
-        # Of two that set the same value, such as 4 bits and 8, the first saves more.
-        if any(getattr(current, name) != getattr(training, name) for name in values):
-            continue
-        current = replace(current, **values)
-        taken.append(change)
-        if estimate(model, current).total_bytes <= budget:
-            return taken, current
-    return taken, None

@@ -1,15 +1,14 @@
 """Plans for the machine that this is made for: a card of 16 GB."""
 
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import pytest
 
-from stt_platform.training.architectures import ModelShape, model_config, model_shape
 from stt_platform.training.memory import estimate
 from stt_platform.training.memory_plan import DoesNotFit, compare, plan, table
 from stt_platform.training.training_shape import TrainingShape
+from stt_platform_tests.model_configs import known
 
 CARD_BYTES = 16_380 * (1 << 20)
 """What nvidia-smi says of an RTX 2000 Ada with "16 GB"."""
@@ -31,11 +30,6 @@ WHISPER = TrainingShape(
 )
 
 
-@cache
-def known(name: str) -> ModelShape:
-    return model_shape(model_config(name))
-
-
 @pytest.mark.parametrize("name", ["translategemma-4b", "translategemma-12b"])
 @pytest.mark.parametrize("tokens", [512, 2048])
 def test_our_adapters_fit(name: str, tokens: int) -> None:
@@ -50,9 +44,9 @@ def test_the_seeds_12b_does_not_fit_and_the_reason_is_said() -> None:
         plan(known("translategemma-12b"), SEED, card_bytes=CARD_BYTES, effective_batch=8)
     error, words = refused.value, str(refused.value)
     assert "paging does not help" in words
-    assert error.estimate.unpageable_bytes > error.budget_bytes
+    assert estimate(known("translategemma-12b"), SEED).unpageable_bytes > 0.95 * CARD_BYTES
     assert "trained copies of lm_head, embed_tokens 4.03 GB" in words
-    assert "2,014 M numbers of 2 bytes, a copy each, even where they are one tensor in the model" in words
+    assert "2,013.8 M parameters of 2 bytes, a copy each, even where they are one tensor in the model" in words
     first = error.changes[0]
     assert first.what.startswith("no modules_to_save (lm_head, embed_tokens)") and first.fits
     assert f"saves {first.saved_bytes / 1e9:.2f} GB, which is enough" in words
@@ -139,31 +133,26 @@ def test_training_all_of_whisper_large_wants_adapters() -> None:
 
 def test_the_table_adds_up_and_says_how() -> None:
     found = plan(known("translategemma-12b"), OURS, card_bytes=CARD_BYTES, effective_batch=8)
-    rows = table(found)
-    *parts, total, left = rows
-    assert sum(row["GB"] or 0 for row in parts) == pytest.approx(total["GB"], abs=0.01)
-    assert total["GB"] + left["GB"] == pytest.approx(found.budget_bytes / 1e9, abs=0.01)
-    by_name = {row["what"]: row for row in rows}
-    assert (
-        "10,758 M numbers of 0.516 bytes each (nf4, constants quantised too)"
-        in by_name["language model, linear layers"]["how"]
-    )
-    assert by_name["adapters"] == {"what": "adapters", "GB": 0.262, "how": "rank 16: 65.5 M numbers of 4 bytes"}
+    *parts, total = table(found.estimate)
+    assert sum(row["GB"] for row in parts) == pytest.approx(total["GB"], abs=0.01)
+    by_name = {row["what"]: row for row in parts}
+    assert "10,758.4 M parameters of 0.516 bytes (nf4)" in by_name["language model, linear layers"]["how"]
+    assert by_name["adapters"] == {"what": "adapters", "GB": 0.262, "how": "rank 16: 65.5 M parameters of 4 bytes"}
     # Tiles of logits are gone before a block goes backwards.
-    assert by_name["logits"]["GB"] is None and "not at the same time" in by_name["logits"]["how"]
-    assert table(found.estimate) == rows[:-1]
+    assert "logits" not in by_name and "not at the same time" in by_name["one block at work"]["how"]
 
 
 def test_predicted_beside_measured() -> None:
-    found = plan(known("translategemma-4b"), OURS, card_bytes=CARD_BYTES, effective_batch=8)
-    total = found.estimate.total_bytes
-    allocated = compare(found, total - 800_000_000)
-    assert (allocated.difference, allocated.predicted_bytes) == (0, total - 800_000_000)
-    on_device = compare(found, 2 * total, of="device")
-    assert on_device.difference == -0.5
-    assert "measured (-50%), of the device" in on_device.words
-    with pytest.raises(ValueError, match="nothing was measured"):
-        compare(found, 0)
+    found = plan(known("translategemma-4b"), OURS, card_bytes=CARD_BYTES, effective_batch=8).estimate
+    # The allocator does not know the CUDA context.
+    assert "measured (+0%)" in compare(found, found.total_bytes - 800_000_000)
+    assert "measured (-50%)" in compare(found, 2 * (found.total_bytes - 800_000_000))
+
+
+def test_a_cpu_is_not_refused() -> None:
+    found = plan(known("translategemma-12b"), replace(SEED, rows=3), card_bytes=None, effective_batch=8)
+    assert (found.rows, found.accumulation, found.budget_bytes) == (2, 4, None)
+    assert "on a CPU: about" in found.words
 
 
 def test_an_empty_batch_is_refused() -> None:

@@ -1,15 +1,21 @@
 """Before anything loads: does the training fit the device, and with how many examples at once."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from stt_platform.orchestration.work import Work
-from stt_platform.settings import PlatformError
-from stt_platform.training.architectures import ModelShape
-from stt_platform.training.memory import MemoryEstimate, estimate
-from stt_platform.training.memory_plan import DoesNotFit, MemoryPlan, compare, plan, table
+from stt_platform.settings import (
+    MarianTrainingSettings,
+    PlatformError,
+    SpeechTrainingSettings,
+    TranslatorTrainingSettings,
+)
+from stt_platform.training.architectures import model_config, model_shape
+from stt_platform.training.loop import LoopOptions
+from stt_platform.training.memory_plan import DoesNotFit, MemoryPlan, plan
 from stt_platform.training.training_shape import TrainingShape
 
 T = TypeVar("T")
@@ -21,49 +27,49 @@ def options_of(kind: type[T], chosen: BaseModel, **own: Any) -> T:
     return kind(**{name: getattr(chosen, name) for name in same}, **own)
 
 
-@dataclass(frozen=True)
-class Planned:
-    """What was planned.
-
-    Attributes:
-        rows: examples, or packed rows, of a micro-batch; `accumulation` of them make a step.
-        table: what takes how much, for people.
-        words: the plan in a sentence.
-        found: the plan, or on a CPU the estimate.
-    """
-
-    rows: int
-    accumulation: int
-    table: list[dict[str, Any]]
-    words: str
-    found: MemoryPlan | MemoryEstimate
-
-    def beside(self, measured_bytes: int) -> str:
-        """Predicted against measured, in words."""
-        return compare(self.found, measured_bytes).words
+def loop_of(
+    chosen: SpeechTrainingSettings | TranslatorTrainingSettings | MarianTrainingSettings, **own: Any
+) -> LoopOptions:
+    """Make the options of the loop from the settings of a training, and from those given here."""
+    steps = {"checkpoint_every_steps": chosen.save_steps, "evaluate_every_steps": chosen.eval_steps}
+    return options_of(LoopOptions, chosen, **steps, **own)
 
 
-def plan_training(work: Work, model: ModelShape, training: TrainingShape, *, device: str, effective: int) -> Planned:
+def lora_shape(chosen: SpeechTrainingSettings | TranslatorTrainingSettings, **own: Any) -> TrainingShape:
+    """Describe a training of LoRA for its memory plan; what the settings do not say is given here."""
+    return options_of(
+        TrainingShape,
+        chosen,
+        lora_dropout=chosen.dropout,
+        dtype="float32" if chosen.base == "float32" else "bfloat16",
+        autocast=chosen.base != "float32",
+        quantisation=chosen.base if chosen.base in ("nf4", "int8") else "none",
+        **own,
+    )
+
+
+def plan_training(work: Work, folder: Path, training: TrainingShape, *, device: str, effective: int) -> MemoryPlan:
     """Choose the micro-batch. A CPU is not refused: it swaps, and its memory is shown.
 
     Args:
+        folder: of the weights of the base.
         training: with the rows that are asked for.
         effective: rows of one step of the optimizer; rows that do not divide it are lowered until they do.
 
     Raises:
         PlatformError: the card cannot hold it; says what takes how much and what to change.
     """
-    rows = next(rows for rows in range(min(training.rows, effective), 0, -1) if effective % rows == 0)
-    if device == "cpu":
-        found = estimate(model, replace(training, rows=rows))
-        words = f"{rows} × {effective // rows} rows a step, on a CPU: about {found.total_bytes / 1e9:.1f} GB"
-        return Planned(rows, effective // rows, table(found), words, found)
-    import torch
+    free = total = None
+    if device != "cpu":
+        import torch
 
-    free, total = torch.cuda.mem_get_info()
+        free, total = torch.cuda.mem_get_info()
+    used = 0 if free is None or total is None else total - free
     try:
-        chosen = plan(model, training, card_bytes=total, effective_batch=effective, used_bytes=total - free)
+        chosen = plan(
+            model_shape(model_config(folder)), training, card_bytes=total, effective_batch=effective, used_bytes=used
+        )
     except DoesNotFit as error:
         raise PlatformError(str(error)) from error
     work.log(f"memory: {chosen.words}")
-    return Planned(chosen.rows, chosen.accumulation, table(chosen), chosen.words, chosen)
+    return chosen
