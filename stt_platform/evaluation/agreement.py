@@ -55,7 +55,7 @@ def pairwise_cer(texts: Mapping[str, str]) -> Agreement:
 
 
 def agreement_status(mean_cer: float | None, threshold: float = RELIABLE_BELOW) -> AgreementStatus:
-    """A mean below the threshold is reliable; none at all is unknown."""
+    """Judge an agreement: a mean below the threshold is reliable; none at all is unknown."""
     if mean_cer is None:
         return AgreementStatus("unknown", "only one system has a text; two are needed to compare")
     if mean_cer < threshold:

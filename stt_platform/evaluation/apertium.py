@@ -28,7 +28,7 @@ class ApertiumUnavailable(RuntimeError):
 
 
 def apertium_version() -> str | None:
-    """Version of the engine and of its English and Spanish, as the system's packages name them.
+    """Return the version of the engine and of its English and Spanish, as the system's packages name them.
 
     "version unknown" where it was not installed as a package: the program does not tell. None where it is not
     installed, does not work, or does not translate from English to Spanish.

@@ -98,7 +98,7 @@ def choose_sample(
 
 
 def noise_levels(chunks: Iterable[ChunkToAssess]) -> dict[str, str]:
-    """The level of every chunk: 'noisy', 'middle' or 'clean' by the tertiles of all SNRs, 'unknown' without one."""
+    """Find the level of every chunk: 'noisy', 'middle' or 'clean' by the tertiles of all SNRs, 'unknown' without one."""
     listed = list(chunks)
     measured = [chunk.snr_db for chunk in listed if chunk.snr_db is not None]
     if not measured:
@@ -114,12 +114,12 @@ def noise_levels(chunks: Iterable[ChunkToAssess]) -> dict[str, str]:
 
 
 def sample_jsonl(chunks: Sequence[ChunkToAssess]) -> str:
-    """The list to hand out, one JSON object a line, each with an empty `manual_text`."""
+    """Write the list to hand out, one JSON object a line, each with an empty `manual_text`."""
     return "".join(f"{json.dumps({**asdict(chunk), 'manual_text': ''}, ensure_ascii=False)}\n" for chunk in chunks)
 
 
 def sample_csv(chunks: Sequence[ChunkToAssess]) -> str:
-    """The list to hand out as CSV (RFC 4180) with an empty column `manual_text`.
+    """Write the list to hand out as CSV (RFC 4180) with an empty column `manual_text`.
 
     Write it with the encoding 'utf-8-sig' and without translating line ends: spreadsheets know UTF-8 by its mark.
     A text that a spreadsheet would take for a formula gets an apostrophe in front.

@@ -32,7 +32,7 @@ class Share:
 
 
 def sample_picture(parts: Mapping[str, Sequence[Share]]) -> bytes:
-    """What was drawn beside what there is, as shares of either; a fair sample has two bars of like length.
+    """Draw what was sampled beside what there is, as shares of either; a fair sample has two bars of like length.
 
     Args:
         parts: by what the chunks are told apart ("level of noise", "speaker", "sermon"); of each the largest are shown.
@@ -63,7 +63,7 @@ def sample_picture(parts: Mapping[str, Sequence[Share]]) -> bytes:
 
 
 def bands_picture(rates: Sequence[tuple[str, Interval]]) -> bytes:
-    """Word error rates with their intervals over the bands that say how labels are used.
+    """Draw WERs with their intervals over the bands that say how labels are used.
 
     Args:
         rates: what each is of, and the rate, as a fraction; that of everything comes first. Those without a value are

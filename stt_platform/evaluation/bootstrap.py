@@ -28,7 +28,7 @@ class Summable(Protocol):
     def counts(self) -> NDArray: ...
 
     def of(self, total: NDArray) -> float:
-        """The score of rows whose counts add up to `total`, [columns]."""
+        """Compute the score of rows whose counts add up to `total`, [columns]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +45,12 @@ class Shares:
     counts: NDArray[np.float64]
 
     def of(self, total: NDArray) -> float:
-        """The first sum over the second."""
+        """Return the first sum over the second."""
         return float(total[0] / total[1])
 
 
 def shares(rows: Sequence[tuple[str, float, float]], signature: str) -> Shares:
-    """`Shares` of rows (segment, part, whole); those whose whole is 0 say nothing and are left out."""
+    """Make `Shares` of rows (segment, part, whole); those whose whole is 0 say nothing and are left out."""
     kept = [row for row in rows if row[2]]
     counts = np.array([row[1:] for row in kept], dtype=np.float64).reshape(len(kept), 2)
     return Shares(signature, tuple(row[0] for row in kept), counts)
@@ -64,7 +64,7 @@ def segment_interval(
     seed: int = SEED,
     confidence: float = 0.95,
 ) -> Interval:
-    """The corpus score with a percentile bootstrap over segments (Koehn 2004), the copies of one always together.
+    """Compute the corpus score with a percentile bootstrap over segments (Koehn 2004), the copies of one always together.
 
     Args:
         rows: which of the rows count, [rows]; all for None.

@@ -108,12 +108,12 @@ class ChurchTest:
         return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:
-        """The file that is frozen. It ends with its own hash, so that a change by hand is noticed."""
+        """Write the file that is frozen. It ends with its own hash, so that a change by hand is noticed."""
         return json.dumps({**asdict(self), "sha256": self.sha256}, ensure_ascii=False, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> ChurchTest:
-        """The test of a file.
+        """Read the test of a file.
 
         Raises:
             ValueError: it is no such file, or was changed since it was frozen.
@@ -202,7 +202,7 @@ def draw_church_test(
 
 
 def disturbances(test: ChurchTest, today: Today) -> list[str]:
-    """What makes the test worthless or another one: a sentence each. Empty: nobody has touched it."""
+    """List what makes the test invalid or another one, a sentence each; empty where nobody has touched it."""
     found: list[str] = []
     for who, sermons in sorted(today.learned.items()):
         if common := sorted(set(sermons) & set(test.sermons)):

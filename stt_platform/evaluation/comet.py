@@ -109,7 +109,7 @@ def comet_scores(
     progress: Callable[[Any], None] | None = None,
     timeout_s: float | None = None,
 ) -> CometScores:
-    """COMET of translations (Rei et al., WMT 2022), or why there is none.
+    """Score translations by COMET (Rei et al., WMT 2022), or why there is none.
 
     Which rows are scored depends on sources and references alone, so two systems are scored on the same ones. An empty
     translation counts 0 and is not shown to the network, which would rate it (Zouhar et al., WMT 2024, "Pitfalls and

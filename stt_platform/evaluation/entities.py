@@ -128,7 +128,7 @@ class EntityScores:
 
 
 def find_entities(text: str, names: Collection[str], *, cased: bool | None = None) -> list[Entity]:
-    """The references and names of a text in order, without overlaps; no name is found inside a reference.
+    """Find the references and names of a text in order, without overlaps; no name is found inside a reference.
 
     Names are whole words, the longest first, in any case. A name that is a word too ("Mark", "Job", "Acts") counts
     only with its capital letter inside a sentence; so at the head of a sentence it is not found.
@@ -189,7 +189,7 @@ def entity_scores(pairs: Sequence[tuple[str, str]], names: Collection[str], *, e
 
 
 def glossary_names(glossary: Glossary) -> tuple[str, ...]:
-    """The names of a glossary, sorted: people, places, peoples, books, and all terms that are names, with their forms.
+    """List the names of a glossary, sorted: people, places, peoples, books, and all terms that are names, with their forms.
 
     Only forms with a capital letter: "synagogue" is no name.
     """
@@ -203,7 +203,7 @@ def glossary_names(glossary: Glossary) -> tuple[str, ...]:
 
 
 def is_cased(text: str) -> bool:
-    """Whether a text has small letters and capitals, so that its capitals say something."""
+    """Return whether a text has small letters and capitals, so that its capitals say something."""
     return any(map(str.isupper, text)) and any(map(str.islower, text))
 
 

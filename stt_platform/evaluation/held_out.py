@@ -70,7 +70,7 @@ class TextSet:
 
 
 def held_out_verses(pairs: Iterable[PairRow], *, most: int = 0, seed: int = 0) -> TextSet:
-    """Accepted verses of the test side with their main target, each segment in one English version that is drawn.
+    """Draw accepted verses of the test side with their main target, each segment in one English version.
 
     Several versions of one verse are not independent, and one of them is enough.
 
@@ -96,7 +96,7 @@ def held_out_verses(pairs: Iterable[PairRow], *, most: int = 0, seed: int = 0) -
 
 
 def general_texts(found: TranslationSet, *, most: int = 0, seed: int = 0) -> TextSet:
-    """Sentences of a general set, drawn; those that cannot be used stay, marked.
+    """Draw sentences of a general set; those that cannot be used stay, marked.
 
     Args:
         most: usable sentences; 0 for all.

@@ -55,7 +55,7 @@ class Prompting:
     examples: tuple[tuple[str, str], ...] = ()
 
     def of(self, request: Request) -> str:
-        """All that decides what the model reads for this text, in one string."""
+        """Return all that decides what the model reads for this text, in one string."""
         # The words around a text are shown on a sample, since the prompt refuses some texts.
         around = render_prompt("text", self.source, self.target, [("term", "translation")])
         parts = [asdict(self), around if self.kind == "translategemma" else "", request.hints, request.source]
@@ -141,7 +141,7 @@ class Keeper(Protocol):
     """Where hypotheses are kept between runs, by `hypothesis_key`."""
 
     def find(self, keys: Collection[str]) -> Mapping[str, Translation]:
-        """Those of the keys that are kept."""
+        """Return those of the keys that are kept."""
 
     def keep(self, made: Mapping[str, Translation]) -> None:
         """Keep what was made, before this returns."""

@@ -48,7 +48,7 @@ class Interval:
 
 
 def corpus_rate(clusters: Iterable[Counts], *, confidence: float = 0.95, called: str = "sermons") -> Interval:
-    """The rate of the whole corpus (all errors over all words) with an interval that is valid for few clusters.
+    """Compute the rate of the whole corpus (all errors over all words) with an interval that is valid for few clusters.
 
     The delete-one jackknife of the ratio's logarithm gives the standard error (Efron and Stein 1981), never taken
     smaller than if every word failed independently; Student's t the width. Degrees of freedom come from the

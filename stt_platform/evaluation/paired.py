@@ -246,7 +246,7 @@ def paired_scores(
 
 
 def non_inferior(comparison: Comparison, margin: float) -> NonInferiority:
-    """Whether b is not worse than a by more than `margin`: a general test set after fine-tuning, say.
+    """Test whether b is not worse than a by more than `margin`: a general test set after fine-tuning, say.
 
     The bound is the worse end of the two-sided interval, so that it is wrong on that side half as often as the
     interval: 2.5 % at 95 % (ICH E9, 1998, section 5.2). No difference found is not enough.

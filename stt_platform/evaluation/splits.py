@@ -31,7 +31,7 @@ def split_sermons(
     pinned: Mapping[str, str] | None = None,
     frozen: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """The split of every sermon, sorted by sermon; the same for the same input, whatever its order.
+    """Split sermons, sorted by sermon; the same for the same input, whatever its order.
 
     `pinned` (by hand) wins over everything; `frozen` (decided before the first training) over what would be chosen
     today: what was trained on never moves into a test.

@@ -123,7 +123,7 @@ class TermCounts:
 
 
 def occurrences(rows: Iterable[TermRow], glossary: Glossary) -> list[Occurrence]:
-    """Every term that stands in the source of a row, in the order of the rows and of the text.
+    """Find every term that stands in the source of a row, in the order of the rows and of the text.
 
     English terms are found as in `find_terms`, so "law" is not counted within "works of the law"; Spanish counts
     wherever it stands.
@@ -171,7 +171,7 @@ def occurrences(rows: Iterable[TermRow], glossary: Glossary) -> list[Occurrence]
 
 
 def tally(found: Iterable[Occurrence], *by: str) -> dict[tuple, TermCounts]:
-    """Counts by attributes of the occurrences, sorted by them; without attributes one count of all, under ().
+    """Count by attributes of the occurrences, sorted by them; without attributes one count of all, under ().
 
     `tally(found, "mode", "genre")` compares modes within genres, `tally(found, "term_id", "sense")` is a table of
     terms, and `tally(found, "segment_id")` gives what an interval resamples: occurrences in one segment are not
@@ -192,7 +192,7 @@ def tally(found: Iterable[Occurrence], *by: str) -> dict[tuple, TermCounts]:
 
 
 def compare_modes(found: Sequence[Occurrence]) -> dict[HintMode, TermCounts]:
-    """Counts of each mode over the terms that were hinted to, in segments that every mode present has.
+    """Count each mode over the terms that were hinted to, in segments that every mode present has.
 
     Hints help with terminology as far as "hinted" is above "random_hints", not only above "no_hints".
     """
@@ -204,7 +204,7 @@ def compare_modes(found: Sequence[Occurrence]) -> dict[HintMode, TermCounts]:
 
 
 def hinted_terms(found: Iterable[Occurrence], mode: HintMode) -> list[Occurrence]:
-    """Of a mode the terms that were hinted to, the same in every mode: what `compare_modes` counts."""
+    """List of a mode the terms that were hinted to, the same in every mode: what `compare_modes` counts."""
     return [item for item in found if item.mode == mode and item.hinted]
 
 
@@ -254,13 +254,13 @@ class SixResult:
 
 @cache
 def six_sentences() -> tuple[SixSentence, ...]:
-    """The spot check of the platform's first design, by the table `six_sentences.toml`, in its order."""
+    """Read the spot check of the platform's first design, by the table `six_sentences.toml`, in its order."""
     table = tomllib.loads(Path(__file__).with_name("six_sentences.toml").read_text(encoding="utf-8"))
     return tuple(SixSentence(**row) for row in table["sentence"])
 
 
 def score_six(hypotheses: Sequence[str]) -> tuple[SixResult, ...]:
-    """Whether each translation has the expected word: whole, in any regular inflection, names with their capital.
+    """Find whether each translation has the expected word: whole, in any regular inflection, names with their capital.
 
     Six sentences show what goes wrong and are no measurement: they have no useful interval.
 

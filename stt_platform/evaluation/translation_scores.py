@@ -56,7 +56,7 @@ class Statistics:
         return len(self.counts)
 
     def score(self, indices: Sequence[int] | NDArray[np.integer] | None = None) -> float | None:
-        """The corpus score of these rows, 0 to 100, a row counting as often as it is named; of all for None.
+        """Compute the corpus score of these rows, 0 to 100, a row counting as often as it is named; of all for None.
 
         None where there are no rows.
         """
@@ -64,11 +64,11 @@ class Statistics:
         return self.of(counts.sum(axis=0)) if len(counts) else None
 
     def of(self, total: NDArray) -> float:
-        """The corpus score of rows whose counts add up to `total`: one number for each column, whole ones."""
+        """Compute the corpus score of rows whose counts add up to `total`: one number for each column, whole ones."""
         return _score(self.metric, total.astype(np.int64))
 
     def by_segment(self) -> Statistics:
-        """One row for each segment, in sorted order, with the counts of its copies added up.
+        """Return one row for each segment, in sorted order, with the counts of its copies added up.
 
         The score of all is the same. Resampling is to be done on these rows: five English versions of one verse
         are one observation.

@@ -86,7 +86,7 @@ class ArchaismRate:
 
 
 def archaisms(text: str) -> list[Archaism]:
-    """The places of a Spanish text that are in the style of old Bibles, in order and without overlaps.
+    """Find the places of a Spanish text that are in the style of old Bibles, in order and without overlaps.
 
     By the table `archaisms.toml` and the spelling of 1909. Old-fashioned words that a sermon of today has as well
     ("varón", "siervo") are no markers.
@@ -105,7 +105,7 @@ def archaisms(text: str) -> list[Archaism]:
 
 
 def archaism_rate(texts: Iterable[str]) -> ArchaismRate:
-    """How much of Spanish texts (sentences or verses) is in the style of old Bibles, see `archaisms`.
+    """Count how much of Spanish texts (sentences or verses) is in the style of old Bibles, see `archaisms`.
 
     A translator that was tuned on such a Bible starts to speak like it. Compare with the rate of the base model and of
     the reference.
@@ -252,7 +252,7 @@ def _runs(text: str) -> set[tuple[str, ...]]:
 
 
 def judge_continuations(probes: Sequence[Probe], continuations: Sequence[str], *, seed: int = 0) -> ProbeResult:
-    """Hold continuations against the text, and against other verses of about the same length, which is chance.
+    """Compare continuations with the text, and with other verses of about the same length, which is chance.
 
     Compared are words without case, accents and punctuation. The beginning does not count where it is repeated, nor
     does anything after as many words as are expected.
@@ -368,7 +368,7 @@ def _in_words(verdict: str, recited: int, total: int, limit: int, low: float, hi
 
 
 def hypothesis_key(model: str, prompt: str, decoding: Mapping[str, str | int | float | bool | None]) -> str:
-    """The name under which a translation can be kept: the same only where the same would be made again.
+    """Return the name under which a translation can be kept: the same only where the same would be made again.
 
     Args:
         model: what identifies the weights, adapter included: hashes, not names that may be given again.
@@ -387,7 +387,7 @@ def hypothesis_key(model: str, prompt: str, decoding: Mapping[str, str | int | f
 
 
 def what_scripture_scores_do_not_say() -> tuple[str, ...]:
-    """Paragraphs for a report that shows scores on verses, for readers who know neither metric nor model."""
+    """Write paragraphs for a report that shows scores on verses, for readers who know neither metric nor model."""
     return (
         "These scores say how close a translation of Bible verses comes to the wording of one Spanish Bible. A sermon is "
         "spoken, with asides and unfinished sentences, and reaches the translator through a transcript that has errors "

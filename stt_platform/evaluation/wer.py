@@ -56,7 +56,7 @@ def word_errors(pairs: Sequence[tuple[str, str]], *, normalise: Callable[[str], 
 
 
 def normalise_english(text: str) -> str:
-    """English text as Whisper's authors compare it: lower case, no punctuation, digits for numbers.
+    """Normalise English text as Whisper's authors do: lower case, no punctuation, digits for numbers.
 
     Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak Supervision", appendix C; without the
     list of British spellings. It is made for everyday English: "O Lord" becomes "0 lord", and chapter and
