@@ -1,7 +1,7 @@
 """Pictures, tables and links as the web UI shows them."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,12 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | str:
     ]
     columns = [dg.TableColumn(name, _type(records, name)) for name in records[0].data]
     return dg.MetadataValue.table(records, dg.TableSchema(columns))
+
+
+def left_out(missing: Iterable[Sequence[str]]) -> dg.MarkdownMetadataValue:
+    """List (what, why) of everything that was not scored, in full: the reason says what to do."""
+    lines = [f"- **{what}**: {why}" for what, why in missing]
+    return dg.MetadataValue.md("\n".join(lines) or "nothing was left out")
 
 
 def _cell(value: Any) -> str | int | float | bool | None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.metrics import Metric, all_metrics
-from stt_platform.evaluation.report import LEVELS, style_source, with_link_back
+from stt_platform.evaluation.report import LEVELS
+from stt_platform.evaluation.report_templates import style_source, with_link_back
 from stt_platform.evaluation.speech_scores import baseline_band, label_bands
 from stt_platform.settings import PlatformError, Settings, SettingsError, load_settings
 from stt_platform.store.choices import VIEWS, label_policy, training_view
@@ -64,7 +65,7 @@ _SAMPLE = """
 
 
 def evaluation_overview(home: Path) -> dict[str, Any]:
-    """The reports, what the assessment says of the automatic texts, which view is used, and every number.
+    """Read the reports, what the assessment says of the automatic texts, which view is used, and every number.
 
     Numbers are ordered by set, evaluation, system, part (the whole first) and metric, each with the comparisons that
     its system was in. `whole` are those that are not of a part of a set.
@@ -86,7 +87,7 @@ def evaluation_overview(home: Path) -> dict[str, Any]:
 
 
 def served_report(home: Path, name: str, *, back: str) -> tuple[str, str] | None:
-    """A report's page with a link to the address `back`, and the policy it is served with; None where there is none.
+    """Read a report's page with a link to the address `back`, and the policy it is served with; None where there is none.
 
     The policy allows the page's own style, which may be one of an earlier version, and nothing else.
     """

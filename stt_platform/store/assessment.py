@@ -1,12 +1,13 @@
 """What the store knows for the assessment: chunks that may be drawn, and what people and the recogniser wrote of them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.evaluation.assessment import ChunkToAssess
-from stt_platform.evaluation.speech_scores import SpeechRow
+from stt_platform.evaluation.church_english import normalise_church_english
+from stt_platform.evaluation.speech_scores import RowScore, SpeechRow, score_rows
 from stt_platform.store.metadata import MetadataStore
 
 CHUNK, WHOLE_SERMON = "chunk", "whole sermon"
@@ -122,6 +123,12 @@ class Assessed:
         told = {kind: value for kind, value in kinds.items() if value}
         return SpeechRow(self.row_id, self.sermon, self.reference, hypothesis, length_s, told)
 
+    def scored(self, hypothesis: str | None, problem: str | None = None) -> RowScore:
+        """Score a text of a recogniser by the rules for church English; with a problem it is not scored, for that reason."""
+        problem = self.problem or problem
+        (score,) = score_rows([self.row(None if problem else hypothesis)], normalise_church_english)
+        return replace(score, row=self.row(hypothesis), reason=problem) if problem else score
+
 
 @dataclass(frozen=True)
 class Drawable:
@@ -132,7 +139,7 @@ class Drawable:
 
 
 def drawable_chunks(store: MetadataStore) -> list[Drawable]:
-    """The accepted chunks of all sermons that are in use and not kept for the end; `audio` is relative to STT_HOME."""
+    """Return the accepted chunks of all sermons that are in use and not kept for the end; `audio` is relative to STT_HOME."""
     return [
         Drawable(
             ChunkToAssess(
@@ -150,7 +157,7 @@ def drawable_chunks(store: MetadataStore) -> list[Drawable]:
 
 
 def assessed_texts(store: MetadataStore, *, transcribed: bool = True) -> list[Assessed]:
-    """Every accepted reference of a chunk, and of a whole sermon that has none of chunks; nothing of the split `final`.
+    """Return every accepted reference of a chunk, and of a whole sermon that has none of chunks; nothing of the split `final`.
 
     Args:
         transcribed: with the automatic text beside each; without it the transcripts are not read.

@@ -2,13 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.paired import Comparison
 from stt_platform.evaluation.speech_scores import RowScore
+from stt_platform.settings import Settings
 
 ALL = "all"
+
+
+def general_folder(home: Path, settings: Settings) -> Path:
+    """Return the folder in which people put the general test sets, of speech and of text."""
+    named = settings.evaluation.general_folder
+    return Path(named).expanduser() if named else home / "general"
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,7 @@ class Measured:
     adapter_id: str | None = None
 
     def columns(self) -> dict[str, Any]:
-        """As the three tables have them."""
+        """Return what they are of as the three tables have them."""
         return {
             "evaluation_id": self.evaluation_id,
             "system": self.system,

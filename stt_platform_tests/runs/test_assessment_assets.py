@@ -16,8 +16,8 @@ import soundfile as sf
 
 from stt_platform.definitions import defs
 from stt_platform.defs.evaluation import views
-from stt_platform.defs.evaluation.assets import ReferenceData
 from stt_platform.defs.evaluation.hearing import Heard, Stretch
+from stt_platform.defs.evaluation.references import ReferenceData
 from stt_platform.defs.recognisers import SpeechSystem
 from stt_platform.evaluation.church_english import normalise_church_english
 from stt_platform.orchestration.platform import Platform

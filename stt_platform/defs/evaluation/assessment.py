@@ -9,7 +9,6 @@ from typing import Any
 import dagster as dg
 
 from stt_platform.defs.evaluation import assessment_report as report
-from stt_platform.defs.evaluation.scoring import score_text
 from stt_platform.defs.glossary.reading import glossary_files, names_to_hear
 from stt_platform.evaluation.assessment import ChunkToAssess, choose_sample, noise_levels
 from stt_platform.evaluation.metrics import SpeechSample, error_rates, measure_speech, signature
@@ -191,7 +190,7 @@ def baseline_wer(work: Work) -> StageResult:
         nothing = BaselineData(0, 0, 0, 0, None, None, None, None)
         shown = {"texts scored": 0, "not scored": 0, "verdict": report.NOBODY_HAS_TRANSCRIBED}
         return StageResult(data=nothing, tables={"evaluations": [], "evaluation_rows": []}, shown=shown)
-    scores = [score_text(text, text.hypothesis, _no_transcript(text)) for text in texts]
+    scores = [text.scored(text.hypothesis, _no_transcript(text)) for text in texts]
     names, no_names = names_to_hear(work.settings)
     confidence = work.settings.evaluation.confidence
     sample = SpeechSample(scores, names, confidence=confidence)

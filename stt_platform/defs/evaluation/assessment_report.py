@@ -68,7 +68,7 @@ def _shares(strata: Sequence[Mapping[str, Any]], column: str) -> list[Share]:
 
 
 def sample_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    """What to do next, the lists, and how the sample compares with all there is."""
+    """Show what to do next, the lists, and how the sample compares with all there is."""
     strata = json.loads((output.shown_folder / _STRATA).read_text(encoding="utf-8"))
     folder = assessment_folder(platform.home)
     return {
@@ -116,23 +116,28 @@ def numbers(values: Mapping[str, Interval]) -> dict[str, float]:
     return shown
 
 
-def draw_baseline(
-    folder: Path, rows: Sequence[Mapping[str, Any]], mistakes: Sequence[EntityMistake], confidence: float
-) -> None:
-    """Draw once what every look at the asset shows; `rows` are those of `evaluations`."""
+def draw_rates(path: Path, rows: Sequence[Mapping[str, Any]], confidence: float) -> None:
+    """Draw the WER of each part over the bands, where there is any; `rows` are those of `evaluations`."""
     rates = [
         (row["slice"], Interval(row["value"], row["ci_low"], row["ci_high"], row["n"], "", confidence))
         for row in rows
         if row["metric"] == "wer"
     ]
     if any(rate.value is not None for _, rate in rates):
-        (folder / _PICTURE).write_bytes(bands_picture(rates))
+        path.write_bytes(bands_picture(rates))
+
+
+def draw_baseline(
+    folder: Path, rows: Sequence[Mapping[str, Any]], mistakes: Sequence[EntityMistake], confidence: float
+) -> None:
+    """Draw once what every look at the asset shows; `rows` are those of `evaluations`."""
+    draw_rates(folder / _PICTURE, rows, confidence)
     listed = json.dumps([asdict(mistake) for mistake in mistakes[:_MOST_ROWS]], ensure_ascii=False)
     (folder / _MISTAKES).write_text(listed, encoding="utf-8")
 
 
 def baseline_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    """The verdict in words, the rate over the bands, its parts, and the texts that went wrong most."""
+    """Show the verdict in words, the rate over the bands, its parts, and the texts that went wrong most."""
     policy = label_policy(platform.home, platform.settings.assessment.label_policy)
     shown = {"label policy": policy.policy, "why this policy": policy.why}
     if not (output.shown_folder / _MISTAKES).exists():
@@ -163,12 +168,12 @@ def baseline_metadata(platform: Platform, output: StageOutput) -> Mapping[str, A
 
 
 def not_scored(texts: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | str:
-    """Rows of `evaluation_rows` that could not be scored, with their reasons."""
+    """Show the rows of `evaluation_rows` that could not be scored, with their reasons."""
     return table([_named(text, "reason") for text in texts if text["status"] == "not scored"])
 
 
 def shown_number(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `evaluations` for people."""
+    """Show a row of `evaluations` to people."""
     names = {"slice": "part", "metric": "metric", "value": "value", "ci_low": "from", "ci_high": "to", "n": "sermons"}
     return {shown: row[name] for name, shown in names.items()} | {"reason": row["reason"]}
 

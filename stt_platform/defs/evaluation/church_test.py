@@ -1,12 +1,14 @@
 """The church test of this home: drawn from the sermons that examine, frozen at its first use, and watched since."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.defs.sermons.assets.chunks import accepted_chunks
 from stt_platform.evaluation.church_test import (
     ChurchTest,
+    Kind,
     QuietStretch,
     Today,
     TranscribedText,
@@ -24,6 +26,9 @@ from stt_platform.store.splits import freeze_sermons, frozen_splits, pinned_spli
 QUIET_LABELS = ("music", "noise", "silence")
 _MOST_QUIET = 30
 _SHORTEST_QUIET_S, _LONGEST_QUIET_S = 2.0, 30.0
+
+Spans = Iterable[tuple[int, int]]
+"""In samples of the recording at 16 kHz."""
 
 _CHUNKS = """
 select written.sermon, written.chunk_id, written.text, sermons.speaker, chunks.snr_db, chunks.start_sample, chunks.end_sample
@@ -62,12 +67,12 @@ where examples."set" like 'speech%' group by all order by all
 
 
 def church_test_file(home: Path) -> Path:
-    """Where the test is kept once it is frozen."""
+    """Return where the test is kept once it is frozen."""
     return home / "splits" / "church_test.json"
 
 
 def frozen_church_test(home: Path) -> ChurchTest | None:
-    """The test as it was frozen, or None. Raises `PlatformError` naming the file where it cannot be used."""
+    """Read the test as it was frozen, or None. Raises `PlatformError` naming the file where it cannot be used."""
     path = church_test_file(home)
     try:
         return ChurchTest.from_json(path.read_text(encoding="utf-8"))
@@ -81,7 +86,7 @@ def frozen_church_test(home: Path) -> ChurchTest | None:
 
 
 def church_test(store: MetadataStore, settings: Settings) -> ChurchTest | None:
-    """The frozen test, or the one that would be frozen today. None where no sermon that examines has a reference."""
+    """Read the frozen test, or draw the one that would be frozen today. None where no sermon that examines has a reference."""
     return frozen_church_test(store.home) or _drawn(store, settings)
 
 
@@ -103,7 +108,7 @@ def freeze_church_test(store: MetadataStore, settings: Settings, log: Callable[[
 
 
 def church_test_problems(store: MetadataStore, test: ChurchTest, adapter: Adapter | None) -> list[str]:
-    """What makes the test worthless today, a sentence each; empty where nobody has touched it."""
+    """List what makes the test invalid today, a sentence each; empty where nobody has touched it."""
     splits = _splits(store)
     learned: dict[str, set[str]] = {}
     for row in store.query(_LEARNED).to_pylist():
@@ -128,7 +133,7 @@ def _splits(store: MetadataStore) -> dict[str, str]:
 
 
 def sermons_without_reference(store: MetadataStore) -> list[str]:
-    """Sermons that examine and that nobody has transcribed anything of."""
+    """List the sermons of the test split that nobody has transcribed anything of."""
     rows = store.query(
         "select sermon from sermons where split = 'test' and status <> 'rejected' and sermon not in "
         "(select sermon from \"references\" where status = 'accepted') order by sermon"
@@ -137,7 +142,7 @@ def sermons_without_reference(store: MetadataStore) -> list[str]:
 
 
 def sermons_transcribed_since(store: MetadataStore, settings: Settings, test: ChurchTest) -> list[str]:
-    """Sermons that examine and would be in the test if it were drawn today."""
+    """List the sermons of the test split that would be in the test if it were drawn today."""
     today = _drawn(store, settings)
     return sorted(set(today.sermons) - set(test.sermons)) if today else []
 
@@ -155,17 +160,14 @@ def _drawn(store: MetadataStore, settings: Settings) -> ChurchTest | None:
     )
 
 
+def _text(row: Mapping[str, Any], row_id: str, kind: Kind, spans: Spans) -> TranscribedText:
+    said = {name: row[name] for name in ("sermon", "text", "speaker", "snr_db")}
+    return TranscribedText(row_id=row_id, kind=kind, spans=tuple(spans), **said)
+
+
 def _chunks(store: MetadataStore) -> list[TranscribedText]:
     return [
-        TranscribedText(
-            row_id=row["chunk_id"],
-            sermon=row["sermon"],
-            kind="chunk",
-            spans=((row["start_sample"], row["end_sample"]),),
-            text=row["text"],
-            speaker=row["speaker"],
-            snr_db=row["snr_db"],
-        )
+        _text(row, row["chunk_id"], "chunk", [(row["start_sample"], row["end_sample"])])
         for row in store.query(_CHUNKS).to_pylist()
     ]
 
@@ -180,17 +182,7 @@ def _whole_sermons(store: MetadataStore, settings: Settings) -> list[Transcribed
         )
         chunks = accepted_chunks(speech, training, view)
         spans = sorted((chunk["start_sample"], chunk["end_sample"]) for chunk in chunks)
-        found.append(
-            TranscribedText(
-                row_id=row["sermon"],
-                sermon=row["sermon"],
-                kind="sermon",
-                spans=tuple(spans),
-                text=row["text"],
-                speaker=row["speaker"],
-                snr_db=row["snr_db"],
-            )
-        )
+        found.append(_text(row, row["sermon"], "sermon", spans))
     return found
 
 

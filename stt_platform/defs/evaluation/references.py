@@ -1,14 +1,78 @@
-"""Collecting references: files beside recordings, in `STT_HOME/references`, and lists of the assessment that came back."""
+"""The asset `references`: files beside recordings, in `STT_HOME/references`, and lists of the assessment that came back."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stt_platform.defs.shown import table
+from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.stage import stage
+from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.speech.references import Reference, UnreadableReferences, read_references
 from stt_platform.store.assessment_lists import SPREADSHEETS, assessment_folder, returned_lists
 from stt_platform.store.intake import REFERENCE_SUFFIXES, registrations
 from stt_platform.store.names import is_sermon_key
+from stt_platform.store.stages import StageOutput, StageResult
+
+_CHUNKS = "select chunk_id, sermon from speech_chunks"
+_REFUSED = """
+select source as file, reason, sermon, chunk_id as chunk, text from "references" where status = 'rejected'
+order by source, reason limit 200
+"""
+
+
+@dataclass(frozen=True)
+class ReferenceData:
+    """How many files of references there are, and what became of their rows."""
+
+    files: int
+    accepted: int
+    of_chunks: int
+    of_chunks_without_speech: int
+    rejected: int
+    sermons: int
+
+
+def _files(context: StageContext) -> Mapping[str, Path]:
+    return {each.path.relative_to(context.home).as_posix(): each.path for each in reference_files(context.home)}
+
+
+def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
+    return {**output.shown, "rejected rows": table(platform.store.query(_REFUSED).to_pylist())}
+
+
+@stage(
+    version="1",
+    group="evaluation",
+    kinds={"text"},
+    tables=("references",),
+    reads=("speech_chunks",),
+    parameters=lambda context: {"sermons": list(registrations(context.home))},
+    files=_files,
+    metadata=_metadata,
+)
+def references(work: Work) -> StageResult:
+    """What was really said, written by people from scratch or taken from a known script: the yardstick for every WER.
+
+    Put `<name of the recording>.txt` beside a recording before you ingest it, or `.jsonl`, `.csv`, `.txt` files into
+    `STT_HOME/references`; the lists of `assessment_sample` may also be filled where they lie. `[no speech]` says that
+    nobody speaks. Of several texts for one chunk the first counts. Rows that fit no sermon or chunk are kept with their
+    reason.
+    """
+    files = reference_files(work.home)
+    chunks = {row["chunk_id"]: row["sermon"] for row in work.store.query(_CHUNKS).to_pylist()}
+    rows = read_reference_files(files, chunks, frozenset(registrations(work.home)))
+    accepted = [row for row in rows if row["status"] == "accepted"]
+    data = ReferenceData(
+        files=len(files),
+        accepted=len(accepted),
+        of_chunks=sum(row["chunk_id"] is not None for row in accepted),
+        of_chunks_without_speech=sum(not row["text"] for row in accepted),
+        rejected=len(rows) - len(accepted),
+        sermons=len({row["sermon"] for row in accepted}),
+    )
+    return StageResult(data=data, tables={"references": rows})
 
 
 @dataclass(frozen=True)
@@ -21,7 +85,7 @@ class ReferenceFile:
 
 
 def reference_files(home: Path) -> list[ReferenceFile]:
-    """The files of references, in the order in which their texts count: of several for one chunk the first one does.
+    """List the files of references, in the order in which their texts count: of several for one chunk the first one does.
 
     Those beside the recording come first, then those in `references`, then the lists in `assessment`, each by name. A file
     in `STT_HOME/references` says which sermon it is for in its column `sermon`, by its `chunk_id`, or by its name
@@ -87,12 +151,6 @@ def _refusal(reference: Reference, sermon: str, sermons: frozenset[str], chunks:
 
 
 def _row(reference: Reference, sermon: str, source: str, refusal: str | None) -> dict:
-    return {
-        "sermon": sermon,
-        "chunk_id": reference.chunk_id,
-        "text": reference.text,
-        "transcriber": reference.transcriber,
-        "source": source,
-        "status": "rejected" if refusal else "accepted",
-        "reason": refusal,
-    }
+    row = {name: getattr(reference, name) for name in ("chunk_id", "text", "transcriber")}
+    status = "rejected" if refusal else "accepted"
+    return {**row, "sermon": sermon, "source": source, "status": status, "reason": refusal}

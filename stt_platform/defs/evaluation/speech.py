@@ -17,12 +17,7 @@ from stt_platform.defs.evaluation.church_test import (
 )
 from stt_platform.defs.evaluation.hearing import decoding_of
 from stt_platform.defs.evaluation.speech_material import church_sounds, general_speech
-from stt_platform.defs.evaluation.speech_measuring import (
-    CHURCH,
-    SpeechMeasured,
-    SpeechSets,
-    measure,
-)
+from stt_platform.defs.evaluation.speech_measuring import CHURCH, SetMeasured, SpeechMeasured, SpeechSets, measure
 from stt_platform.defs.evaluation.speech_report import (
     curves_of,
     draw_scores,
@@ -238,7 +233,10 @@ def speech_evaluation(work: Work) -> StageResult:
         church=_church_verdict(measured, touched=bool(read.problems)),
         general=_general_verdict(measured),
         view=view.view,
-        **_wers(measured),
+        church_wer_base=_wer(measured.church, "base"),
+        church_wer_adapter=_wer(measured.church, "adapter"),
+        general_wer_base=_wer(measured.general, "base"),
+        general_wer_adapter=_wer(measured.general, "adapter"),
     )
     shown = {
         "verdict": found.words,
@@ -306,13 +304,6 @@ def _general_verdict(measured: SpeechMeasured) -> GeneralVerdict:
     return GeneralVerdict(measured.not_worse.verdict) if measured.not_worse else GeneralVerdict.NOT_MEASURED
 
 
-def _wers(measured: SpeechMeasured) -> dict[str, float | None]:
-    sets = {"church": measured.church, "general": measured.general}
-    return {
-        f"{name}_wer_{who}": values["wer"].value if values is not None else None
-        for name, of_set in sets.items()
-        for who, values in (
-            ("base", of_set.whole.base if of_set else None),
-            ("adapter", of_set.whole.adapter if of_set else None),
-        )
-    }
+def _wer(of_set: SetMeasured | None, who: str) -> float | None:
+    values = getattr(of_set.whole, who) if of_set else None
+    return values["wer"].value if values is not None else None

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stt_platform.defs.evaluation.folders import general_folder
 from stt_platform.defs.evaluation.hearing import Heard, Stretch
 from stt_platform.evaluation.assessment import ChunkToAssess, choose_sample
 from stt_platform.evaluation.church_english import normalise_church_english
@@ -17,6 +16,7 @@ from stt_platform.orchestration.work import StageContext
 from stt_platform.settings import Settings
 from stt_platform.store.choices import VIEWS
 from stt_platform.store.digests import digest_of, file_digest
+from stt_platform.store.evaluations import general_folder
 from stt_platform.store.stages import StageOutput
 
 _WHAT_TO_PUT = (
@@ -70,7 +70,7 @@ Sounds = Mapping[str, StageOutput | None]
 
 
 def church_sounds(context: StageContext, test: ChurchTest) -> Sounds:
-    """The sound of every sermon of the test, in all views."""
+    """Find the sound of every sermon of the test, in all views."""
     return {
         f"{view} {sermon}": context.output(sermon, made_by)
         for sermon in test.sermons
@@ -79,7 +79,7 @@ def church_sounds(context: StageContext, test: ChurchTest) -> Sounds:
 
 
 def church_rows(sounds: Sounds, test: ChurchTest, view: str) -> list[SpokenText]:
-    """The rows of the church test in a view of their recordings."""
+    """List the rows of the church test in a view of their recordings."""
     rows = []
     for row in test.rows:
         output = sounds[f"{view} {row.sermon}"]
@@ -104,7 +104,7 @@ def church_rows(sounds: Sounds, test: ChurchTest, view: str) -> list[SpokenText]
 
 
 def general_speech(home: Path, settings: Settings) -> GeneralSpeech:
-    """The utterances of every general set of speech, as many of each as are wanted, drawn by speaker."""
+    """Read the utterances of every general set of speech, as many of each as are wanted, drawn by speaker."""
     folder = general_folder(home, settings)
     found = read_general_sets(folder)
     rows: list[SpokenText] = []
@@ -138,12 +138,12 @@ def scored(rows: Sequence[SpokenText], heard: Mapping[str, Heard], foreign: Mapp
 
 
 def work_s(rows: Iterable[SpokenText], heard: Mapping[str, Heard]) -> float:
-    """How long a system worked on rows."""
+    """Sum up how long a system worked on rows, in seconds."""
     return sum(heard[stretch.row_id].work_s for row in rows for stretch in row.stretches)
 
 
 def stretches_of(rows: Iterable[SpokenText]) -> list[Stretch]:
-    """All stretches of rows, in order."""
+    """List all stretches of rows, in order."""
     return [stretch for row in rows for stretch in row.stretches]
 
 

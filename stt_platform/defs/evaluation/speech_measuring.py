@@ -1,4 +1,4 @@
-"""Hearing the church test and the general sets with a base model and with an adapter beside it, and measuring both."""
+"""Transcribe the church test and the general sets with a base model and with an adapter beside it, and measure both."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -83,7 +83,7 @@ class SpeechSets:
 def measure(
     work: Work, base: SpeechSystem, adapter: SpeechSystem | None, sets: SpeechSets, view: str
 ) -> SpeechMeasured:
-    """Hear and measure everything, each system with the same decoding on the same rows."""
+    """Transcribe and measure everything, each system with the same decoding on the same rows."""
     names, lost = names_to_hear(work.settings)
     missing = [NotScored("names", lost)] if lost else []
     general = sets.general

@@ -43,7 +43,7 @@ _CYCLE = re.compile(r"cycle-([0-9]+)\.speech_evaluation")
 
 
 def report_name(cycle: str) -> str:
-    """What the page of a cycle is called."""
+    """Return the name of a cycle's page."""
     return f"speech-cycle-{cycle}"
 
 
@@ -59,7 +59,7 @@ def speech_report(
     curves: Sequence[Curve],
     missing: Sequence[NotScored],
 ) -> Report:
-    """The page of an evaluation.
+    """Write the page of an evaluation.
 
     Args:
         test: None where no sermon that examines has a reference.
@@ -110,7 +110,7 @@ def curves_of(
     now: Iterable[Mapping[str, Any]],
     marks: Mapping[str, str],
 ) -> list[Curve]:
-    """The WER over the cycles up to this one, of the adapter of each, or of its base where it had none.
+    """Draw the WER over the cycles up to this one, of the adapter of each, or of its base where it had none.
 
     Args:
         earlier: of `earlier_numbers`, by the number of the cycle.
@@ -135,7 +135,7 @@ def curves_of(
 
 
 def earlier_numbers(store: MetadataStore, cycle: int) -> dict[int, list[dict[str, Any]]]:
-    """The WER of the cycles before this one, by cycle: rows of `evaluations`, of whole sets."""
+    """Read the WER of the cycles before this one, by cycle: rows of `evaluations`, of whole sets."""
     parts = {int(found[1]): part for part in store.parts("evaluations") if (found := _CYCLE.fullmatch(part))}
     return {
         number: [
@@ -147,7 +147,7 @@ def earlier_numbers(store: MetadataStore, cycle: int) -> dict[int, list[dict[str
 
 
 def draw_scores(folder: Path, measured: SpeechMeasured) -> None:
-    """The WER of both systems on both sets as a picture, into the folder of the stage."""
+    """Draw the WER of both systems on both sets, into the folder of the stage."""
     panels = [
         Panel(title, _bars(measured, found.whole), percent=True)
         for title, found in (("Church test", measured.church), ("General set", measured.general))
@@ -159,7 +159,7 @@ def draw_scores(folder: Path, measured: SpeechMeasured) -> None:
 
 
 def speech_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    """The verdict, the numbers, the picture, and the way to the page."""
+    """Show the verdict, the numbers, the picture, and the way to the page."""
     part = f"{output.owner}.{output.stage}"
     rows = platform.store.read("evaluations", part).to_pylist()
     shown = ("set", "system", "metric", "value", "ci_low", "ci_high", "n", "reason")

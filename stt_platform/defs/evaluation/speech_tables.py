@@ -22,7 +22,7 @@ WHY_NOTHING = {
 
 
 def marks_of(test: ChurchTest | None, measured: SpeechMeasured) -> dict[str, str]:
-    """What the signatures call the two sets: by the rows and their texts."""
+    """Return the mark of each set in the signatures, by the rows and their texts."""
     rows = [[row.row_id, row.reference] for row in measured.general.rows] if measured.general else []
     general = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
     return {CHURCH: f"test:{test.sha256[:12] if test else 'none'}", GENERAL: f"test:{general[:12]}"}

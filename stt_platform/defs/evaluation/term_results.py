@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import get_args
 
-from stt_platform.defs.evaluation.term_findings import WHOLE, SystemTerms
 from stt_platform.defs.evaluation.translating import Running
 from stt_platform.defs.evaluation.translators import System
 from stt_platform.defs.glossary.assets import GLOSSARY_FILE
@@ -15,6 +14,7 @@ from stt_platform.evaluation.held_out import HeldOutText, held_out_verses
 from stt_platform.evaluation.hypotheses import Request
 from stt_platform.evaluation.metrics import TermAccuracy
 from stt_platform.evaluation.paired import Comparison
+from stt_platform.evaluation.term_findings import WHOLE, SystemTerms
 from stt_platform.evaluation.terminology import (
     HintMode,
     Occurrence,
@@ -75,7 +75,7 @@ class FoundTerms:
         return (WHOLE, *(get_args(HintMode) if self.control is not None else ()))
 
     def part(self, name: str) -> Sequence[Occurrence]:
-        """All terms of the verses for `WHOLE`, or the hinted ones in a mode."""
+        """Return all terms of the verses for `WHOLE`, or the hinted ones in a mode."""
         return self.of_verses if name == WHOLE else hinted_terms(self.of_control, name)
 
 
@@ -133,7 +133,7 @@ def terms_of(at_work: Running, system: System, asked: Asked) -> FoundTerms:
 
 
 def findings_of(found: FoundTerms, everyone: Sequence[FoundTerms], confidence: float) -> SystemTerms:
-    """Counts and accuracy of a system by part, each beside its base where that was asked the same."""
+    """Count the terms of a system by part, and compare each beside its base where that was asked the same."""
     base = next((one for one in everyone if one.system.name == found.system.base), None)
     # MarianMT's base is given no hints, so there is nothing to hold the hinted answers against.
     shared = [part for part in found.parts if base is not None and part in base.parts]
@@ -150,7 +150,7 @@ def findings_of(found: FoundTerms, everyone: Sequence[FoundTerms], confidence: f
 
 
 def compare_terms(a: Sequence[Occurrence], b: Sequence[Occurrence], confidence: float) -> Comparison:
-    """The accuracy in b beside that in a: the same terms of the same segments."""
+    """Compare the accuracy in b with that in a: the same terms of the same segments."""
     return compare_statistics(*(ACCURACY.shares(found) for found in (a, b)), confidence=confidence)
 
 

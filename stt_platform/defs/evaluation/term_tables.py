@@ -5,12 +5,12 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
 
-from stt_platform.defs.evaluation.term_findings import WHOLE, WORDS, TermFindings
 from stt_platform.defs.evaluation.term_results import ACCURACY, NO_HINTS, SIX, Asked, FoundTerms, compare_terms
 from stt_platform.evaluation import metrics
 from stt_platform.evaluation.bootstrap import segment_interval
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.score_pictures import Bar, Panel, score_picture
+from stt_platform.evaluation.term_findings import WHOLE, WORDS, TermFindings
 from stt_platform.evaluation.terminology import HintMode, Occurrence, score_six, tally
 from stt_platform.evaluation.translation_scores import NOT_SCORED, SCORED
 from stt_platform.glossary.terms import Glossary
@@ -23,12 +23,12 @@ SENSE_COLUMNS = (
 
 
 def measured_of(found: FoundTerms, evaluation_id: str) -> Measured:
-    """Whose rows these are."""
+    """Return whose rows these are."""
     return Measured(evaluation_id, found.system.name, "terminology", found.system.adapter_id)
 
 
 def number_table(found: FoundTerms, evaluation_id: str, confidence: float) -> Iterator[dict[str, Any]]:
-    """The rows of `evaluations` of a system."""
+    """Make the rows of `evaluations` of a system."""
     of = measured_of(found, evaluation_id)
     for name in found.parts:
         shares = {metric.name: metric.shares(found.part(name)) for metric in metrics.TERMS}
@@ -46,7 +46,7 @@ def number_table(found: FoundTerms, evaluation_id: str, confidence: float) -> It
 def comparison_table(
     found: FoundTerms, findings: TermFindings, evaluation_id: str, confidence: float
 ) -> Iterator[dict[str, Any]]:
-    """A system beside its base, and its hinted answers beside those without hints and with random ones."""
+    """Compare a system with its base, and its hinted answers with those without hints and with random ones."""
     of, name = measured_of(found, evaluation_id), found.system.name
     for one, comparison in findings.systems[name].comparisons.items():
         yield comparison_row(of, _slice(one), ACCURACY.name, comparison, compared_with=found.system.base)
@@ -58,7 +58,7 @@ def comparison_table(
 
 
 def row_table(found: FoundTerms, asked: Asked, evaluation_id: str) -> Iterator[dict[str, Any]]:
-    """The rows of `evaluation_rows` of a system; the reason names the terms that it missed."""
+    """Make the rows of `evaluation_rows` of a system; the reason names the terms that it missed."""
     of = measured_of(found, evaluation_id).columns()
     of_verses = _by_segment(found.of_verses)
     for text, made in zip(asked.verses, found.verses, strict=True):
@@ -80,7 +80,7 @@ def row_table(found: FoundTerms, asked: Asked, evaluation_id: str) -> Iterator[d
 
 
 def by_sense(everyone: Sequence[FoundTerms], glossary: Glossary) -> str:
-    """Every sense that was found on the held-out verses, by system, as CSV with `SENSE_COLUMNS`."""
+    """List every sense that was found on the held-out verses, by system, as CSV with `SENSE_COLUMNS`."""
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(SENSE_COLUMNS)
@@ -93,7 +93,7 @@ def by_sense(everyone: Sequence[FoundTerms], glossary: Glossary) -> str:
 
 
 def terms_picture(everyone: Sequence[FoundTerms], findings: TermFindings) -> bytes:
-    """The accuracy of each system by part, as PNG."""
+    """Draw the accuracy of each system by part, as PNG."""
     panels = []
     for name, words in WORDS.items():
         bars = tuple(

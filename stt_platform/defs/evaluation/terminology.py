@@ -9,15 +9,6 @@ from typing import Any, get_args
 
 import dagster as dg
 
-from stt_platform.defs.evaluation.term_findings import (
-    WHOLE,
-    WORDS,
-    SystemTerms,
-    TermFindings,
-    left_out,
-    read_findings,
-    write_findings,
-)
 from stt_platform.defs.evaluation.term_results import NO_HINTS, Asked, FoundTerms, findings_of, terms_of, what_is_asked
 from stt_platform.defs.evaluation.term_tables import by_sense, comparison_table, number_table, row_table, terms_picture
 from stt_platform.defs.evaluation.translating import running
@@ -27,8 +18,16 @@ from stt_platform.defs.evaluation.translators import (
     find_systems,
     systems_on_this_machine,
 )
-from stt_platform.defs.shown import picture, table
+from stt_platform.defs.shown import left_out, picture, table
 from stt_platform.evaluation.report import NotScored
+from stt_platform.evaluation.term_findings import (
+    WHOLE,
+    WORDS,
+    SystemTerms,
+    TermFindings,
+    read_findings,
+    write_findings,
+)
 from stt_platform.evaluation.terminology import HintMode, score_six
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.stage import stage

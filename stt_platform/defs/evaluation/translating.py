@@ -35,7 +35,7 @@ class Running:
         self._what, self._done, self._total = "texts", 0, 0
 
     def generate(self, requests: Sequence[Request], what: str) -> Generated:
-        """The translations of these requests; `what` they are, for those who watch.
+        """Translate these requests; `what` they are, for those who watch.
 
         Raises:
             SystemUnusable: where the system is here and does not work.
@@ -45,7 +45,7 @@ class Running:
         return self._generate(requests, self._system.prompting, self._translate, what)
 
     def continuations(self, texts: Mapping[str, str], what: str) -> list[str]:
-        """How the model goes on with texts, by name, in their order; see `Translator.continue_texts`.
+        """Let the model continue texts, by name, in their order; see `Translator.continue_texts`.
 
         Raises:
             SystemUnusable: as `generate`.
@@ -146,6 +146,6 @@ class Running:
 
 @contextmanager
 def running(work: Work, system: System) -> Iterator[Running]:
-    """A system at work; in the end its memory and the device are free again."""
+    """Run a system; in the end its memory and the device are free again."""
     with ExitStack() as stack:
         yield Running(work, system, stack)

@@ -8,8 +8,6 @@ from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.evaluation.folders import general_folder
-from stt_platform.defs.evaluation.term_findings import left_out, read_findings
 from stt_platform.defs.evaluation.translation_report import MAIN, Page, pages, speed_words
 from stt_platform.defs.evaluation.translation_results import VERSES, Evaluated, evaluate, test_sets
 from stt_platform.defs.evaluation.translation_tables import comparison_table, evaluation_table, row_table
@@ -20,11 +18,12 @@ from stt_platform.defs.evaluation.translators import (
     systems_on_this_machine,
 )
 from stt_platform.defs.evaluation.untouched import TRAINING_SET, Learned, problems_of_the_test_set, read_learned
-from stt_platform.defs.shown import page, picture, table
+from stt_platform.defs.shown import left_out, page, picture, table
 from stt_platform.environments import environment
 from stt_platform.evaluation import metrics
 from stt_platform.evaluation.general_sets import read_general_sets
 from stt_platform.evaluation.score_pictures import Bar, Panel, score_picture
+from stt_platform.evaluation.term_findings import read_findings
 from stt_platform.evaluation.translation_measures import ALL
 from stt_platform.models.comet import comet_model
 from stt_platform.models.presence import present_weights
@@ -33,6 +32,7 @@ from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.settings import PlatformError, Settings
+from stt_platform.store.evaluations import general_folder
 from stt_platform.store.reading import Read
 from stt_platform.store.reports import published_report, write_report
 from stt_platform.store.scripture import read_pairs

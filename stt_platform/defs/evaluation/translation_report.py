@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from stt_platform.defs.evaluation.term_findings import TermFindings
 from stt_platform.defs.evaluation.translation_results import COMPARED_ON_GENERAL_TEXT, VERSES, Evaluated, SetResult
 from stt_platform.defs.evaluation.translators import System
 from stt_platform.evaluation import metrics
@@ -25,6 +24,7 @@ from stt_platform.evaluation.report import (
     render_report,
     verdict,
 )
+from stt_platform.evaluation.term_findings import TermFindings
 from stt_platform.evaluation.translation_measures import ALL, Part
 from stt_platform.evaluation.trust import archaism_rate
 from stt_platform.scripture.versification import show_refs
@@ -52,7 +52,7 @@ class Page:
 
 
 def pages(evaluated: Evaluated, settings: Settings, terms: TermFindings | None) -> list[Page]:
-    """The page of the base model, and then that of each adapter that was measured."""
+    """Write the page of the base model, and then that of each adapter that was measured."""
     bases = [system for system in evaluated.systems if system.kind == "base"]
     own = next((system for system in bases if system.label == settings.evaluation.model), None)
     found = [_Writer(evaluated, settings, terms, own, None).page()]
@@ -64,7 +64,7 @@ def pages(evaluated: Evaluated, settings: Settings, terms: TermFindings | None) 
 
 
 def speed_words(generated: Generated) -> str:
-    """How fast it was, or that nothing was made anew."""
+    """Say how fast it was, or that nothing was made anew."""
     speed = generated.speed
     if not speed.texts_per_s:
         return "not measured: all translations had been kept from before"

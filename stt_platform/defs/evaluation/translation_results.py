@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from stt_platform.defs.evaluation.folders import general_folder
 from stt_platform.defs.evaluation.translating import Running, running
 from stt_platform.defs.evaluation.translators import System, Systems, SystemUnusable
 from stt_platform.environments import IsolatedError, environment
@@ -34,6 +33,7 @@ from stt_platform.models.registry import ModelMissing
 from stt_platform.orchestration.work import Work
 from stt_platform.scripture.pairs import PairRow, main_target
 from stt_platform.settings import PlatformError, Settings
+from stt_platform.store.evaluations import general_folder
 
 VERSES = "scripture_test/all"
 """Key of the held-out verses among the test sets."""
@@ -105,12 +105,12 @@ class Evaluated:
     problems: tuple[str, ...]
 
     def of(self, system: str, key: str = VERSES) -> SetResult:
-        """One system on one test set."""
+        """Return one system on one test set."""
         return self.results[system, key]
 
 
 def test_sets(home: Path, settings: Settings, pairs: Sequence[PairRow]) -> TestSets:
-    """The held-out verses and the general sets, as the settings want them.
+    """Read the held-out verses and the general sets, as the settings want them.
 
     Raises `PlatformError` where no verse is held out.
     """
@@ -165,7 +165,7 @@ def evaluate(
 
 
 def requests_of(texts: TextSet) -> list[Request]:
-    """What is asked of a system: each usable text, without hints."""
+    """Make what is asked of a system: each usable text, without hints."""
     return [Request(text.key, text.source, (), (text.reference,)) for text in texts.usable]
 
 

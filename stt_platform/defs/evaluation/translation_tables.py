@@ -14,7 +14,7 @@ from stt_platform.store.evaluations import Measured, comparison_row, number_rows
 
 
 def evaluation_table(evaluated: Evaluated) -> list[dict[str, Any]]:
-    """The rows of `evaluations`: each metric on each part, how fast it was, and whether a base knows the verses."""
+    """Make the rows of `evaluations`: each metric on each part, how fast it was, and whether a base knows the verses."""
     rows = []
     for result in evaluated.results.values():
         of = _measured(evaluated, result)
@@ -30,7 +30,7 @@ def evaluation_table(evaluated: Evaluated) -> list[dict[str, Any]]:
 
 
 def comparison_table(evaluated: Evaluated) -> list[dict[str, Any]]:
-    """The rows of `comparisons`: each adapter beside its base."""
+    """Make the rows of `comparisons`: each adapter beside its base."""
     return [
         comparison_row(
             _measured(evaluated, result),
@@ -45,7 +45,7 @@ def comparison_table(evaluated: Evaluated) -> list[dict[str, Any]]:
 
 
 def row_table(evaluated: Evaluated) -> list[dict[str, Any]]:
-    """The rows of `evaluation_rows`: every text of every set and system, those that could not be scored too."""
+    """Make the rows of `evaluation_rows`: every text of every set and system, those that could not be scored too."""
     rows = []
     for result in evaluated.results.values():
         place = {**_measured(evaluated, result).columns(), "slice": _slice(result.texts, ALL)}

@@ -74,13 +74,13 @@ class Systems:
 
 
 def adapters_made(home: Path) -> dict[str, Adapter]:
-    """What was trained last, by its place: "translategemma-a", "translategemma-b", "marian"."""
+    """Find what was trained last, by its place: "translategemma-a", "translategemma-b", "marian"."""
     made = {_place(asset, part): made_by(home, asset, part) for asset, part in _PLACES}
     return {place: adapter for place, adapter in made.items() if adapter}
 
 
 def adapted_label(adapter: Adapter, place: str) -> str:
-    """What people are shown for an adapter: "gemma-3-270m with adapter A", "opus-mt-en-es fine-tuned"."""
+    """Name an adapter for people: "gemma-3-270m with adapter A", "opus-mt-en-es fine-tuned"."""
     how = "fine-tuned" if adapter.kind == "marian" else f"with adapter {place.rpartition('-')[2].upper()}"
     return f"{adapter.base_model} {how}"
 
@@ -95,7 +95,7 @@ def fetch_translators(home: Path, settings: Settings, log: Callable[[str], None]
 
 
 def systems_on_this_machine(home: Path, settings: Settings) -> Mapping[str, Any]:
-    """What decides which systems are measured, for the key of a stage: weights, adapters and peers that are here."""
+    """List what decides which systems are measured, for the key of a stage: weights, adapters and peers that are here."""
     names = {*_wanted(home, settings), settings.marian_training.model}
     return {
         "weights": {name: present_weights(name, home) for name in sorted(names)},
@@ -106,7 +106,7 @@ def systems_on_this_machine(home: Path, settings: Settings) -> Mapping[str, Any]
 
 
 def find_systems(home: Path, settings: Settings, pairs: Sequence[PairRow], say: Callable[[str], None]) -> Systems:
-    """Every system that is to be measured and can be found.
+    """Find every system that is to be measured and can be found.
 
     A base model is asked in its own best way; and once more as its adapter is, where that is another, so that the two
     differ in the adapter alone.
@@ -145,7 +145,7 @@ class _Finder:
             self.missing.append(NotScored(what, str(error)))
 
     def base(self, name: str, prompt: str = "") -> Iterable[System]:
-        """A base model, in its own prompt or in another."""
+        """Find a base model, in its own prompt or in another."""
         entry = model(name)
         own = "plain" if entry.kind == "marian" else entry.prompt
         weights = fetched_weights(name, self.home)
@@ -164,7 +164,7 @@ class _Finder:
         yield replace(system, load=partial(_load, system, folder, self.settings))
 
     def adapted(self, adapter: Adapter, place: str) -> Iterable[System]:
-        """A base model as its adapter is asked, and the adapter."""
+        """Find a base model as its adapter is asked, and the adapter."""
         marian = adapter.kind == "marian"
         (base,) = self.base(adapter.base_model, "" if marian else "translategemma")
         folder = translator_folder(adapter.base_model, self.home, self.say)

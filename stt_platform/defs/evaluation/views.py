@@ -9,8 +9,8 @@ import dagster as dg
 
 from stt_platform.defs.evaluation import views_report as report
 from stt_platform.defs.evaluation.assessment import ASSESSMENT, SERMONS_AND_CHUNKS
+from stt_platform.defs.evaluation.assessment_report import draw_rates
 from stt_platform.defs.evaluation.hearing import Heard, Stretch, decoding_of, hear
-from stt_platform.defs.evaluation.scoring import score_text
 from stt_platform.defs.glossary.reading import glossary_files, names_to_hear
 from stt_platform.defs.recognisers import base_system
 from stt_platform.evaluation.metrics import SpeechSample, compare_speech, measure_speech, signature
@@ -142,7 +142,7 @@ def view_comparison(work: Work) -> StageResult:
     for view in VIEWS if texts else ():
         values = measure_speech(samples[view])
         numbers += number_rows(of, part("view", view), values, {metric: signature(metric) for metric in values})
-    report.draw_views(work.shown_folder, numbers, confidence)
+    draw_rates(work.shown_folder / report.PICTURE, numbers, confidence)
     counted, wer = [score.status for score in scores[ORIGINAL]], compared["wer"]
     data = ViewData(
         better_view={"a": ORIGINAL, "b": ENHANCED}.get(wer.better),
@@ -233,5 +233,5 @@ def _scores(
         lost = [found[name].reason for found in heard.values() for name in ids if found[name].text is None]
         hypothesis = " ".join(heard[view][name].text or "" for name in ids)
         problem = spans[text.row_id].problem or next(iter(lost), None)
-        scores.append(score_text(replace(text, view=view), hypothesis, problem))
+        scores.append(replace(text, view=view).scored(hypothesis, problem))
     return scores

@@ -1,28 +1,25 @@
 """What people see of the comparison of the views in the UI."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from stt_platform.defs.evaluation.assessment_report import not_scored, shown_number
 from stt_platform.defs.shown import page, picture, table
-from stt_platform.evaluation.assessment_pictures import bands_picture
-from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.paired import Comparison
 from stt_platform.orchestration.platform import Platform
 from stt_platform.store.choices import training_view
 from stt_platform.store.stages import StageOutput
 
-_PICTURE = "views.png"
+PICTURE = "views.png"
 
 
 def in_words(found: Comparison) -> str:
-    """The difference of the word error rates and how sure it is; or what is missing for a decision."""
+    """Describe the difference of the WERs and how sure it is; or what is missing for a decision."""
     if found.difference is None:
         return "nothing could be compared"
-    words = f"enhanced {100 * found.difference:+.1f} points of word error rate against original"
+    words = f"enhanced {100 * found.difference:+.1f} points of WER against original"
     if found.low is not None and found.high is not None:
         words += f" ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
     words += f", over {found.n} {'sermon' if found.n == 1 else 'sermons'}"
@@ -32,7 +29,7 @@ def in_words(found: Comparison) -> str:
 
 
 def numbers(found: Comparison) -> dict[str, float]:
-    """The rates and their difference in percent, those that there are."""
+    """Show the rates and their difference in percent, those that there are."""
     values = {
         "WER original (%)": found.value_a,
         "WER enhanced (%)": found.value_b,
@@ -42,23 +39,12 @@ def numbers(found: Comparison) -> dict[str, float]:
     return shown if found.p_value is None else {**shown, "p": round(found.p_value, 5)}
 
 
-def draw_views(folder: Path, rows: Sequence[Mapping[str, Any]], confidence: float) -> None:
-    """Draw once what every look at the asset shows; `rows` are those of `evaluations`."""
-    rates = [
-        (row["slice"], Interval(row["value"], row["ci_low"], row["ci_high"], row["n"], "", confidence))
-        for row in rows
-        if row["metric"] == "wer"
-    ]
-    if any(rate.value is not None for _, rate in rates):
-        (folder / _PICTURE).write_bytes(bands_picture(rates))
-
-
 def views_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    """The verdict in words, both rates over the bands, and all numbers."""
+    """Show the verdict in words, both rates over the bands, and all numbers."""
     used = training_view(platform.home, platform.settings.training_view)
     rows = pq.read_table(output.folder / "evaluations.parquet").to_pylist()
     texts = pq.read_table(output.folder / "evaluation_rows.parquet").to_pylist()
-    drawn = output.shown_folder / _PICTURE
+    drawn = output.shown_folder / PICTURE
     return {
         "verdict": output.shown["verdict"],
         **({"picture": picture(drawn, "the error rate of each view")} if drawn.exists() else {}),

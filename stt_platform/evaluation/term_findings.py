@@ -1,12 +1,10 @@
 """What was found of the terms, as the report of a translator reads it from the files of `terminology_evaluation`."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
-
-import dagster as dg
 
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.metrics import TermAccuracy
@@ -53,7 +51,7 @@ class TermFindings:
     systems: Mapping[str, SystemTerms] = field(default_factory=dict)
 
     def for_report(self, base: str, adapter: str) -> Terms | None:
-        """The tables of terms on the page of an adapter beside its base, or with an empty `adapter` of a base alone."""
+        """Make the tables of terms on the page of an adapter beside its base, or with an empty `adapter` of a base alone."""
         one, two = self.systems.get(base), self.systems.get(adapter)
         shown = two or one
         if shown is None or (adapter and two is None):
@@ -66,7 +64,7 @@ class TermFindings:
         return Terms(pair(WHOLE), modes, score_six(shown.six))
 
     def slices(self, base: str, adapter: str) -> Iterator[Slice]:
-        """The accuracy with its interval, by how the system was hinted."""
+        """Show the accuracy with its interval, by how the system was hinted."""
         one, two = self.systems.get(base), self.systems.get(adapter)
         shown = two or one
         if shown is None or (adapter and two is None):
@@ -88,7 +86,7 @@ class TermFindings:
                 )
 
     def not_scored_of(self, systems: Iterable[str]) -> Iterator[NotScored]:
-        """What is missing of these systems, and why."""
+        """Say what is missing of these systems, and why."""
         for name in systems:
             found = self.systems.get(name)
             if found is None:
@@ -107,12 +105,6 @@ def read_findings(folder: Path) -> TermFindings:
     """Read what `write_findings` wrote."""
     rows = json.loads((folder / TERMS_FILE).read_text(encoding="utf-8"))
     return TermFindings({row["system"]: _system(row) for row in rows})
-
-
-def left_out(missing: Iterable[Sequence[str]]) -> dg.MarkdownMetadataValue:
-    """(what, why) of everything that was not scored, in full: the reason says what to do."""
-    lines = [f"- **{what}**: {why}" for what, why in missing]
-    return dg.MetadataValue.md("\n".join(lines) or "nothing was left out")
 
 
 def _system(row: Mapping[str, Any]) -> SystemTerms:
