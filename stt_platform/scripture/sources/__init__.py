@@ -1,4 +1,8 @@
-"""Bible texts as published: one loader for each format, all with `offers(path, shelf)` and `load(offer, shelf)`."""
+"""Bible texts as published: one loader for each format.
+
+To add a format, write a module here with `offers(path, shelf)`, which lists what a file or folder has (nothing where it is
+of another kind), and `load(offer, shelf)`, which reads it as it is; and name it below.
+"""
 
 from stt_platform.scripture.sources import (
     bible_para,
