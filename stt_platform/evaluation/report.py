@@ -6,32 +6,28 @@ verdict is on top, each number has its interval, and what was not measured is sa
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import groupby
 from pathlib import Path
-from string import Template
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.paired import Comparison, NonInferiority
-from stt_platform.evaluation.report_pictures import Point, Shade, curve_picture, escaped, gain_picture
+from stt_platform.evaluation.report_pictures import CurvePicture, Gain, Point, Shade, curve_picture
+from stt_platform.evaluation.report_templates import DIFFERENCE, fill
 from stt_platform.evaluation.terminology import HintMode, SixResult, TermCounts
 from stt_platform.evaluation.trust import ArchaismRate, ProbeResult, what_scripture_scores_do_not_say
 
-_MOST_WORDS = 80
+_TEMPLATE = Path(__file__).parent / "templates" / "evaluation_report.html.j2"
+_MAX_WORDS = 80
 _NOISE = 1e-9
 _MODES: dict[HintMode, str] = {
     "no_hints": "without hints",
     "hinted": "with hints",
     "random_hints": "with hints to other terms",
 }
-_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
-_BEFORE_BODY = "<main>\n"
 
 Level = Literal["better", "worse", "mixed", "undecided", "alone", "invalid", "nothing"]
 
@@ -258,6 +254,31 @@ class Report:
             )
 
 
+class Cell(NamedTuple):
+    """A cell of a table: its text, small lines below, a drawing above, and the language of the text where it is not English."""
+
+    text: str
+    small: tuple[str, ...] = ()
+    gain: Gain | None = None
+    lang: str = ""
+
+
+class Row(NamedTuple):
+    """A row of a table: its heading, a small line below that, and a cell for each further head."""
+
+    name: str
+    about: str
+    cells: tuple[Cell, ...]
+
+
+class Table(NamedTuple):
+    """A table; `kind` is its class in the style of the page."""
+
+    kind: str
+    heads: tuple[str, ...]
+    rows: Sequence[Row]
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a report comes to.
@@ -335,57 +356,63 @@ def verdict(report: Report) -> Verdict:
 
 
 def render_report(report: Report) -> str:
-    """The page as one HTML file: no script, nothing from elsewhere, every text escaped. The same for the same report.
+    """Return the page as one HTML file: no script, nothing from elsewhere, every text escaped. The same for the same report.
 
     A policy inside the page forbids all but its own style, so that it is safe to open from a folder too. A server
     that sends a policy of its own has to allow that style: `style_source()`.
     """
-    compared = bool(report.subject.adapter)
-    body = [
-        f'<h1>{escaped(report.title)}</h1><p class="quiet">{escaped(_about(report.subject))}</p>',
-        _verdict_box(report),
-        _measures(report, compared),
-        _general(report.general, compared),
-        _slices(report.slices, compared),
-        _examples(report, compared),
-        _terms(report.terms, compared),
-        _trust(report.trust),
-        curves_section(report.curves),
-        _not_scored(report.not_scored),
-        _facts(report.subject),
-        _signatures(report.signatures),
-    ]
-    return render_page(report.title, body)
-
-
-def render_page(title: str, parts: Iterable[str]) -> str:
-    """A page like that of a report, of parts that are markup already; empty ones are left out. See `render_report`."""
-    return Template(_page()).substitute(
-        title=escaped(title),
-        policy=f"default-src 'none'; style-src {style_source()}; base-uri 'none'; form-action 'none'",
-        body="\n".join(filter(None, parts)),
+    compared, found, terms = bool(report.subject.adapter), verdict(report), report.terms
+    main = report.measures[0] if report.measures and found.level not in ("invalid", "nothing") else None
+    intervals = [i for m in report.measures for i in (m.base, m.adapter) if i is not None and i.low is not None]
+    kinds = dict.fromkeys(item.kind for item in report.slices)
+    pair = terms.all_terms if terms is not None else None
+    judged = report.general.judged if report.general is not None else None
+    return fill(
+        _TEMPLATE,
+        title=report.title,
+        report=report,
+        compared=compared,
+        verdict=found,
+        level=LEVELS[found.level],
+        main=main,
+        tiles=_figures(main, compared) if main is not None else [],
+        confidence=" or ".join(sorted({_percent(interval.confidence) for interval in intervals})),
+        scores=_scores([(m.name, m.explanation, m) for m in report.measures], "Measure", compared),
+        general=report.general
+        and _scores(
+            [(report.general.measure.name, report.general.name, report.general.measure)],
+            "Measure",
+            compared,
+            margin=judged.margin if judged is not None else None,
+        ),
+        judged=_capitalised(_judged_words(report.general)) if judged is not None else "",
+        parts=[
+            (
+                kind,
+                _scores(
+                    [(s.name, s.measure.name, s.measure) for s in report.slices if s.kind == kind],
+                    _capitalised(kind),
+                    compared,
+                ),
+            )
+            for kind in kinds
+        ],
+        terms=_term_table(terms, compared) if terms is not None else None,
+        ceiling=pair and (pair.adapter or pair.base),
+        six=_six_table(terms.six) if terms is not None else None,
+        limits=what_scripture_scores_do_not_say(),
+        archaisms=[
+            (who, rate, _most_seen(rate))
+            for who, rate in (report.trust.archaisms if report.trust is not None else ())
+            if rate.text_rate is not None
+        ],
+        drawn=drawn_curves(report.curves),
+        rows=_facts(report.subject),
+        how_made=_how_made,
+        first_pieces=_first_pieces,
+        cut=_cut,
+        percent=_percent,
     )
-
-
-def style_source(page: str = "") -> str:
-    """The style of a page as a source of a Content-Security-Policy: its SHA-256 (W3C CSP Level 3, section 2.3.1).
-
-    Args:
-        page: one that `render_report` made, perhaps with an earlier style; empty for the style of today.
-    """
-    style = _STYLE.search(page or _page())
-    return f"'sha256-{base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()}'" if style else "'none'"
-
-
-def with_link_back(page: str, address: str, words: str) -> str:
-    """A page as a server shows it: with a link above its title. The file itself links to nothing."""
-    link = f'<nav class="back"><a href="{escaped(address)}">← {escaped(words)}</a></nav>\n'
-    return page.replace(_BEFORE_BODY, _BEFORE_BODY + link, 1)
-
-
-@cache
-def _page() -> str:
-    return Path(__file__).with_name("report_page.html").read_text(encoding="utf-8")
 
 
 def _bare(word: str) -> str:
@@ -404,53 +431,22 @@ def _wrong_words_together(pieces: Iterable[Piece]) -> Iterable[Piece]:
                 yield Piece(kind, text)
 
 
-def _about(subject: Subject) -> str:
-    which = f"with the adapter {subject.adapter}" if subject.adapter else "without an adapter"
-    return f"{subject.model} {which}, on the {subject.test_set}"
-
-
-def _verdict_box(report: Report) -> str:
-    found = verdict(report)
-    level = LEVELS[found.level]
-    parts = [
-        f'<section class="verdict {found.level}" aria-label="Verdict">',
-        f'<p class="level"><span class="sign" aria-hidden="true">{level.sign}</span> {level.name}</p>',
-        f"<p>{level.meaning}</p>",
-    ]
-    main = report.measures[0] if report.measures and found.level not in ("invalid", "nothing") else None
-    if main is not None:
-        parts.append(_in_figures(main, bool(report.subject.adapter)))
-    parts.append(f"<p>{escaped(found.words)}</p>")
-    if main is not None and main.explanation:
-        way = "Lower is better." if main.lower_is_better else "Higher is better."
-        parts.append(f'<p class="quiet">{escaped(main.name)}: {escaped(main.explanation)}. {way}</p>')
-    return "".join([*parts, "</section>"])
-
-
-def _in_figures(measure: Measure, compared: bool) -> str:
-    """The scores and their difference, large."""
+def _figures(measure: Measure, compared: bool) -> list[tuple[str, str, str]]:
+    """The scores and their difference: (name, value, interval)."""
     scores = [("Base", measure.base), ("Adapter", measure.adapter)] if compared else [("", measure.base)]
-    figures = []
+    tiles = []
     for who, interval in scores:
-        if interval is None or interval.value is None:
-            continue
-        value, *bounds = _shown(
-            [v for v in (interval.value, interval.low, interval.high) if v is not None], measure.unit
-        )
-        span = f"{_bare_unit(bounds[0], measure.unit)} to {bounds[1]}" if len(bounds) == 2 else "no interval"
-        figures.append((f"{who} {measure.name}".strip(), value, span))
+        if interval is not None and interval.value is not None:
+            value, span = _value_parts(interval, measure.unit)
+            tiles.append((f"{who} {measure.name}".strip(), value, span or "no interval"))
     if compared and measure.comparison is not None and measure.comparison.difference is not None:
         value, span = _gap_parts(measure)
-        figures.append(("Difference", value, span or "no interval"))
-    tiles = "".join(
-        f"<div><dt>{escaped(name)}</dt><dd>{escaped(value)}<small>{escaped(span)}</small></dd></div>"
-        for name, value, span in figures
-    )
-    return f'<dl class="figures">{tiles}</dl>'
+        tiles.append(("Difference", value, span or "no interval"))
+    return tiles
 
 
-def _facts(subject: Subject) -> str:
-    rows = [
+def _facts(subject: Subject) -> list[tuple[str, str]]:
+    return [
         ("Model", subject.model),
         ("Adapter", subject.adapter or "none: the base model is measured by itself"),
         ("Revision", subject.revision),
@@ -460,295 +456,124 @@ def _facts(subject: Subject) -> str:
         ("Decoding", ", ".join(f"{name} {value}" for name, value in subject.decoding)),
         *subject.more,
     ]
-    cells = "".join(f'<tr><th scope="row">{escaped(k)}</th><td>{escaped(v)}</td></tr>' for k, v in rows if v)
-    return f'<h2>How it was measured</h2><div class="wide"><table class="facts"><tbody>{cells}</tbody></table></div>'
 
 
-def _measures(report: Report, compared: bool) -> str:
-    on = escaped(report.subject.test_set)
-    if not report.measures:
-        return f"<h2>Scores on the {on}</h2><p>Nothing was scored.</p>"
-    listed = [(measure.name, measure.explanation, measure) for measure in report.measures]
-    intervals = [i for m in report.measures for i in (m.base, m.adapter) if i is not None and i.low is not None]
-    confidence = {_percent(interval.confidence) for interval in intervals}
-    how = []
-    if confidence:
-        how.append(
-            f"The small numbers are the interval that holds the true value in {' or '.join(sorted(confidence))} of such "
-            "measurements. A wide one means that more has to be measured."
-        )
-    if any(measure.comparison is not None for measure in report.measures):
-        how.append(
-            "The difference is drawn with its interval beside a line for “no difference”. A filled dot is decided, a ring "
-            "is not. p is how often chance alone makes two equal systems differ as much."
-        )
-    told = f'<p class="quiet">{" ".join(how)}</p>' if how else ""
-    return f"<h2>Scores on the {on}</h2>{_table(listed, 'Measure', compared)}{told}{_methods(report.measures)}"
-
-
-def _general(general: GeneralSet | None, compared: bool) -> str:
-    if general is None:
-        lost = "No general set was measured: whether the adapter has unlearned anything is not known."
-        return f"<h2>General set</h2><p>{lost}</p>" if compared else ""
-    listed = [(general.measure.name, general.name, general.measure)]
-    if general.judged is None:
-        about = "Texts from outside the church: an adapter may not be much worse than this."
-        return f"<h2>General set</h2><p>{about}</p>{_table(listed, 'Measure', compared)}{_methods([general.measure])}"
-    said = _judged_words(general)
-    return (
-        "<h2>General set: not worse?</h2><p>An adapter that learns the church's language must not forget the rest. "
-        f"<strong>{escaped(said[0].upper() + said[1:])}.</strong> The dashed line is how much worse is allowed.</p>"
-        + _table(listed, "Measure", compared, margin=general.judged.margin)
-        + _methods([general.measure])
-    )
-
-
-def _slices(slices: Sequence[Slice], compared: bool) -> str:
-    if not slices:
-        return ""
-    parts = ["<h2>Parts of the test set</h2>"]
-    if compared:
-        parts.append(
-            "<p>Parts are smaller than the whole, so they are less sure. Of 20 parts without any difference, one is "
-            "still shown as better or worse by chance.</p>"
-        )
-    for kind in dict.fromkeys(item.kind for item in slices):
-        listed = [(item.name, item.measure.name, item.measure) for item in slices if item.kind == kind]
-        parts.append(f"<h3>By {escaped(kind)}</h3>{_table(listed, kind[:1].upper() + kind[1:], compared)}")
-    return "".join(parts)
-
-
-def _table(rows: Sequence[tuple[str, str, Measure]], first: str, compared: bool, *, margin: float | None = None) -> str:
-    names = ["Base", "Adapter", "Difference (← worse, better →)"] if compared else ["Value"]
+def _scores(rows: Sequence[tuple[str, str, Measure]], first: str, compared: bool, margin: float | None = None) -> Table:
+    """A table of (name, about, measure), in which measures of one unit are drawn on one scale."""
     reach = {unit: _reach([m for _, _, m in rows if m.unit == unit], margin) for unit in {m.unit for _, _, m in rows}}
-    body = []
+    made = []
     for name, about, measure in rows:
         way = "lower is better" if measure.lower_is_better else "higher is better"
-        row = f"{escaped(name)}<small>{escaped(f'{about}; {way}' if about else way)}</small>"
         cells = [_value(measure.base, measure)]
         if compared:
             cells += [_value(measure.adapter, measure), _gain(measure, reach[measure.unit], margin)]
-        body.append((row, cells))
-    heads = names.copy()
-    if compared:
-        heads[-1] = 'Difference <span class="sides"><span>← worse</span><span>better →</span></span>'
-    return _grid([escaped(first), *heads], names, body, "scores" if compared else "values")
-
-
-def _grid(heads: Sequence[str], names: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], kind: str) -> str:
-    """A table whose rows become blocks on a narrow screen, where each cell says its name, for the heads are gone.
-
-    Args:
-        heads: of all columns, as markup; `names` of all but the first, as text.
-        rows: (heading, cells), as markup.
-    """
-    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
-    body = "".join(
-        f'<tr><th scope="row">{heading}</th>'
-        + "".join(
-            f'<td data-name="{escaped(name)}"><div>{cell}</div></td>' for name, cell in zip(names, cells, strict=True)
-        )
-        + "</tr>"
-        for heading, cells in rows
-    )
-    return f'<div class="wide"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        made.append(Row(name, f"{about}; {way}" if about else way, tuple(cells)))
+    heads = ("Base", "Adapter", DIFFERENCE) if compared else ("Value",)
+    return Table("scores" if compared else "values", (first, *heads), made)
 
 
 def _reach(measures: Sequence[Measure], margin: float | None) -> float:
     """The widest end of the decidable intervals: those of a few sermons are too wide to share a scale with."""
     compared = [m.comparison for m in measures if m.comparison is not None and m.comparison.difference is not None]
-    decidable = [item for item in compared if item.decidable] or compared
-    ends = [abs(v) for item in decidable for v in (item.difference, item.low, item.high) if v is not None]
-    return 1.08 * max([*ends, margin or 0.0, _NOISE])
+    return reach_of([item for item in compared if item.decidable] or compared, margin or 0.0)
 
 
-def _value(interval: Interval | None, measure: Measure) -> str:
-    if interval is None:
-        return "not scored"
-    if interval.value is None:
-        return f"not scored<small>{escaped(interval.reason)}</small>"
-    if interval.low is None or interval.high is None:
-        value = _shown([interval.value], measure.unit)[0]
-        return f"{escaped(value)}<small>no interval{escaped(_why(interval))}</small>"
-    value, low, high = _shown([interval.value, interval.low, interval.high], measure.unit)
-    return (
-        f"{escaped(value)}<small>{escaped(_bare_unit(low, measure.unit))} to {escaped(high)}</small>"
-        f"<small>{escaped(_count(interval.n, measure.clusters))}</small>"
-    )
+def reach_of(compared: Iterable[Comparison], margin: float = 0.0) -> float:
+    """Return the gain at the edge of a drawing that holds all of these, in the units of the scores."""
+    ends = [abs(v) for item in compared for v in (item.difference, item.low, item.high) if v is not None]
+    return 1.08 * max([*ends, margin, _NOISE])
 
 
-def _gain(measure: Measure, reach: float, margin: float | None) -> str:
+def _value(interval: Interval | None, measure: Measure) -> Cell:
+    if interval is None or interval.value is None:
+        return Cell("not scored", (interval.reason,) if interval is not None else ())
+    value, span = _value_parts(interval, measure.unit)
+    if not span:
+        return Cell(value, (f"no interval{_why(interval)}",))
+    return Cell(value, (span, _count(interval.n, measure.clusters)))
+
+
+def _gain(measure: Measure, reach: float, margin: float | None) -> Cell:
     compared = measure.comparison
     if compared is None or compared.difference is None:
-        why = f"<small>{escaped(compared.missing)}</small>" if compared is not None and compared.missing else ""
-        return f"not compared{why}"
+        return Cell("not compared", (compared.missing,) if compared is not None else ())
+    why = f"{_test(compared)}, {_count(compared.n, measure.clusters)}" if compared.decidable else compared.missing
+    return Cell(_gap(measure, named=False), (why,), drawn_gain(compared, _gap(measure), reach, margin))
+
+
+def drawn_gain(compared: Comparison, words: str, reach: float, margin: float | None = None) -> Gain:
+    """Return the drawing of a difference of b to a, which `words` say."""
     shade: Shade = {"a": "worse", "b": "better", "undecided": "undecided"}[compared.better]
-    sign = -1 if measure.lower_is_better else 1
+    sign = -1 if compared.lower_is_better else 1
     ends = [sign * end for end in (compared.low, compared.high) if end is not None]
     low, high = (min(ends), max(ends)) if len(ends) == 2 else (None, None)
-    words = f"{_gap(measure)}: {shade}"
-    picture = gain_picture(sign * compared.difference, low, high, reach=reach, shade=shade, label=words, margin=margin)
-    why = f"{_test(compared)}, {_count(compared.n, measure.clusters)}" if compared.decidable else compared.missing
-    return (
-        f'{picture}{escaped(_gap(measure, named=False))} <span class="word-{shade}">{shade}</span>'
-        f"<small>{escaped(why)}</small>"
-    )
+    return Gain(sign * (compared.difference or 0.0), low, high, reach, shade, f"{words}: {shade}", margin)
 
 
-def _methods(measures: Sequence[Measure]) -> str:
+def _how_made(measures: Sequence[Measure]) -> list[tuple[str, str]]:
     lines = []
     for measure in measures:
         made = [i.method for i in (measure.base, measure.adapter) if i is not None and i.method]
         made += [f"difference: {measure.comparison.method}"] if measure.comparison is not None else []
         if made:
-            lines.append(f"<li>{escaped(measure.name)}: {escaped('; '.join(dict.fromkeys(made)))}</li>")
-    return (
-        f"<details><summary>How the intervals were made</summary><ul>{''.join(lines)}</ul></details>" if lines else ""
-    )
+            lines.append((measure.name, "; ".join(dict.fromkeys(made))))
+    return lines
 
 
-def _examples(report: Report, compared: bool) -> str:
-    if not report.best and not report.worst:
-        return ""
-    parts = [
-        "<h2>Examples</h2><p><del>Struck through</del>: it should be there and is missing. <ins>Underlined</ins>: it is "
-        "there and should not be. Capitals and punctuation are not compared.</p>"
-    ]
-    for heading, examples in (("Best", report.best), ("Worst", report.worst)):
-        if examples:
-            cards = "".join(_example(example, report.language, compared) for example in examples)
-            parts.append(f"<h3>{heading}</h3>{cards}")
-    return "".join(parts)
-
-
-def _example(example: Example, language: str, compared: bool) -> str:
-    lines = [("Source", escaped(_cut(example.source)), "")] if example.source else []
-    lang = f' lang="{escaped(language)}"'
-    lines.append(("Reference", escaped(_cut(example.reference)) or "<em>empty</em>", lang))
-    if example.base is not None:
-        lines.append(("Base", _marked(example.reference, example.base), lang))
-    lines.append(("Adapter" if compared else "Model", _marked(example.reference, example.hypothesis), lang))
-    note = f' <span class="quiet">{escaped(example.note)}</span>' if example.note else ""
-    listed = "".join(f"<dt>{name}</dt><dd{attribute}>{text}</dd>" for name, text, attribute in lines)
-    return f'<div class="example"><strong>{escaped(example.name)}</strong>{note}<dl>{listed}</dl></div>'
-
-
-def _marked(reference: str, hypothesis: str) -> str:
-    if not hypothesis.strip():
-        return "<em>nothing was written</em>"
-    signs = {"missing": ("del", "missing:"), "extra": ("ins", "added:")}
-    left, parts = _MOST_WORDS, []
+def _first_pieces(reference: str, hypothesis: str) -> tuple[list[Piece], str]:
+    """The difference as far as a page shows it, and how many words are left out ("" for none)."""
+    left, shown = _MAX_WORDS, []
     pieces = marked_difference(reference, hypothesis)
     for piece in pieces:
-        if left <= 0:
-            break
         words = piece.text.split()
-        text = escaped(" ".join(words[:left]))
-        if piece.kind != "same":
-            tag, said = signs[piece.kind]
-            text = f'<{tag}><span class="unseen" lang="en">{said} </span>{text}</{tag}>'
-        parts.append(text)
+        if left > 0:
+            shown.append(Piece(piece.kind, " ".join(words[:left])))
         left -= len(words)
-    rest = sum(len(piece.text.split()) for piece in pieces) - _MOST_WORDS
-    return " ".join([*parts, f'<span class="quiet">… and {rest:,} more words</span>'] if rest > 0 else parts)
+    return shown, f"{-left:,}" if left < 0 else ""
 
 
 def _cut(text: str) -> str:
     words = text.split()
-    rest = len(words) - _MOST_WORDS
-    return " ".join(words[:_MOST_WORDS]) + (f" … and {rest:,} more words" if rest > 0 else "")
+    rest = len(words) - _MAX_WORDS
+    return " ".join(words[:_MAX_WORDS]) + (f" … and {rest:,} more words" if rest > 0 else "")
 
 
-def _terms(terms: Terms | None, compared: bool) -> str:
-    if terms is None:
-        return ""
+def _term_table(terms: Terms, compared: bool) -> Table | None:
     rows = [("All terms without hints", terms.all_terms)] if terms.all_terms is not None else []
     rows += [(f"Hinted terms {_MODES[mode]}", pair) for mode, pair in terms.modes]
-    parts = ["<h2>Terms of faith</h2>"]
-    if rows:
-        who = ["Base", "Adapter"] if compared else ["Model"]
-        names = [*who, *(f"Forbidden: {name.lower()}" for name in who)]
-        body = []
-        for name, pair in rows:
-            counts = [pair.base, pair.adapter] if compared else [pair.base]
-            body.append((name, [*map(_accuracy, counts), *map(_forbidden, counts)]))
-        parts.append(
-            "<p>How often a term of the glossary has one of its right renderings. Only places are judged where the "
-            "reference itself has one; elsewhere a free translation is right too. Forbidden are renderings that are never "
-            f"right.</p>{_grid(['Terms', *names], names, body, 'terms')}"
-        )
-        parts += [f"<p>{text}</p>" for text in _ceiling(terms)]
-    if len(terms.modes) > 1:
-        parts.append(
-            "<p>Hints help as far as the row with hints is above that with hints to other terms, not only above that "
-            "without.</p>"
-        )
-    if terms.six:
-        parts.append(_six(terms.six))
-    return "".join(parts) if len(parts) > 1 else ""
+    who = ("Base", "Adapter") if compared else ("Model",)
+    heads = ("Terms", *who, *(f"Forbidden: {name.lower()}" for name in who))
+    made = []
+    for name, pair in rows:
+        counts = (pair.base, pair.adapter) if compared else (pair.base,)
+        made.append(Row(name, "", (*map(_accuracy, counts), *map(_forbidden, counts))))
+    return Table("terms", heads, made) if made else None
 
 
-def _accuracy(counts: TermCounts | None) -> str:
+def _accuracy(counts: TermCounts | None) -> Cell:
     if counts is None or counts.accuracy is None:
-        return "not judged"
-    return f"{_percent(counts.accuracy)}<small>{counts.hits:,} of {counts.total:,}</small>"
+        return Cell("not judged")
+    return Cell(_percent(counts.accuracy), (f"{counts.hits:,} of {counts.total:,}",))
 
 
-def _forbidden(counts: TermCounts | None) -> str:
-    return "not judged" if counts is None or not counts.found else f"{counts.forbidden:,} of {counts.found:,}"
+def _forbidden(counts: TermCounts | None) -> Cell:
+    return Cell("not judged" if counts is None or not counts.found else f"{counts.forbidden:,} of {counts.found:,}")
 
 
-def _ceiling(terms: Terms) -> Iterable[str]:
-    pair = terms.all_terms
-    counts = (pair.adapter or pair.base) if pair is not None else None
-    if counts is None or counts.ceiling is None:
-        return
-    yield (
-        f"The ceiling: the reference itself has a listed rendering in {counts.total:,} of {counts.found:,} places "
-        f"({_percent(counts.ceiling)}). More cannot be asked of a model."
-    )
-    if counts.lemma_accuracy is not None:
-        yield (
-            f"The very word that the glossary gives: {_percent(counts.lemma_accuracy)}, in the reference "
-            f"{_percent(counts.lemma_ceiling)}."
-        )
-
-
-def _six(six: Sequence[SixResult]) -> str:
-    names = ["Expected", "Translation", "Word"]
+def _six_table(six: Sequence[SixResult]) -> Table:
     rows = [
-        (
-            escaped(item.sentence.en),
-            [
-                f'<span lang="es">{escaped(item.sentence.expected)}</span>',
-                f'<span lang="es">{escaped(_cut(item.hypothesis))}</span>'
-                if item.hypothesis.strip()
-                else "<em>nothing</em>",
-                '<span class="found">✓ found</span>' if item.found else '<span class="found">✗ missing</span>',
-            ],
+        Row(
+            item.sentence.en,
+            "",
+            (
+                Cell(item.sentence.expected, lang="es"),
+                Cell(_cut(item.hypothesis), lang="es") if item.hypothesis.strip() else Cell("nothing"),
+                Cell("✓ found" if item.found else "✗ missing"),
+            ),
         )
         for item in six
     ]
-    told = "<h3>Six sentences</h3><p>They show what goes wrong, and measure nothing.</p>"
-    return told + _grid(["Sentence", *names], names, rows, "six")
-
-
-def _trust(trust: Trust | None) -> str:
-    if trust is None:
-        return ""
-    parts = ["<h2>What these scores do not say</h2>"]
-    parts += [f"<p>{escaped(text)}</p>" for text in what_scripture_scores_do_not_say()]
-    probe = trust.probe.reason if trust.probe is not None else "The base model was not asked whether it knows the text."
-    parts.append(f"<h3>Known by heart?</h3><p>{escaped(probe)}</p>")
-    rated = [(who, rate) for who, rate in trust.archaisms if rate.text_rate is not None]
-    if rated:
-        lines = "".join(
-            f"<li>{escaped(who)}: {_percent(rate.text_rate)} of {rate.texts:,} texts, {_percent(rate.word_rate)} of the "
-            f"words{escaped(_most_seen(rate))}</li>"
-            for who, rate in rated
-        )
-        parts.append(f"<h3>Old style</h3><p>How much is in the style of old Bibles:</p><ul>{lines}</ul>")
-    return "".join(parts)
+    return Table("six", ("Sentence", "Expected", "Translation", "Word"), rows)
 
 
 def _most_seen(rate: ArchaismRate) -> str:
@@ -756,12 +581,12 @@ def _most_seen(rate: ArchaismRate) -> str:
     return f" (mostly {seen[0].marker}: “{seen[0].commonest[0][0]}”)" if seen and seen[0].commonest else ""
 
 
-def curves_section(curves: Sequence[Curve]) -> str:
-    """The curves with a heading, as markup; empty without any."""
-    parts = []
+def drawn_curves(curves: Sequence[Curve]) -> list[tuple[str, CurvePicture | None]]:
+    """Return the heading and the drawing of each curve; None where no cycle has a score."""
+    made: list[tuple[str, CurvePicture | None]] = []
     for curve in curves:
         if all(point.value is None for point in curve.points):
-            parts.append(f"<h3>{escaped(curve.name)}</h3><p>No cycle has a score yet.</p>")
+            made.append((curve.name, None))
             continue
         factor = 100 if curve.unit == "%" else 1
         points = [
@@ -770,29 +595,15 @@ def curves_section(curves: Sequence[Curve]) -> str:
         way = "lower is better" if curve.lower_is_better else "higher is better"
         axis = f"{curve.name}{f', {curve.unit}' if curve.unit else ''}; {way}"
         told = "; ".join(f"cycle {p.cycle}: {_point_words(p, curve.unit)}" for p in curve.points)
-        parts.append(f"<h3>{escaped(axis)}</h3>{curve_picture(points, axis=axis, label=f'{axis}. {told}')}")
-    return f"<h2>Over the cycles</h2>{''.join(parts)}" if parts else ""
+        made.append((axis, curve_picture(points, f"{axis}. {told}")))
+    return made
 
 
 def _point_words(point: Point, unit: str) -> str:
     if point.value is None:
         return "not scored"
-    if point.low is None or point.high is None:
-        return f"{_shown([point.value], unit)[0]}, no interval"
-    value, low, high = _shown([point.value, point.low, point.high], unit)
-    return f"{value} ({_bare_unit(low, unit)} to {high})"
-
-
-def _not_scored(missing: Sequence[NotScored]) -> str:
-    if not missing:
-        return "<h2>What was not scored</h2><p>Nothing was reported as left out.</p>"
-    lines = "".join(f"<li>{item.count:,} × {escaped(item.what)}: {escaped(item.reason)}</li>" for item in missing)
-    return f"<h2>What was not scored</h2><ul>{lines}</ul>"
-
-
-def _signatures(signatures: Sequence[tuple[str, str]]) -> str:
-    lines = "".join(f"<li>{escaped(name)}: <code>{escaped(text)}</code></li>" for name, text in signatures)
-    return f"<h2>Signatures</h2><p>With these the same scores can be made again.</p><ul>{lines}</ul>" if lines else ""
+    value, span = _value_parts(point, unit)
+    return f"{value} ({span})" if span else f"{value}, no interval"
 
 
 def _general_words(general: GeneralSet | None, *, agrees: bool) -> str:
@@ -836,10 +647,18 @@ def _gap_parts(measure: Measure) -> tuple[str, str]:
 
 
 def _valued(interval: Interval, measure: Measure) -> str:
-    if interval.low is None or interval.high is None:
-        return f"{_shown([interval.value], measure.unit)[0]}, without an interval{_why(interval)}"
-    value, low, high = _shown([interval.value, interval.low, interval.high], measure.unit)
-    return f"{value} ({_bare_unit(low, measure.unit)} to {high}), {_count(interval.n, measure.clusters)}"
+    value, span = _value_parts(interval, measure.unit)
+    if not span:
+        return f"{value}, without an interval{_why(interval)}"
+    return f"{value} ({span}), {_count(interval.n, measure.clusters)}"
+
+
+def _value_parts(found: Interval | Point, unit: str) -> tuple[str, str]:
+    """A value with its unit, and its interval, empty where there is none."""
+    ends = [found.low, found.high] if found.low is not None and found.high is not None else []
+    value, *bounds = _plain([found.value, *ends], unit)
+    behind = f" {unit}" if unit else ""
+    return f"{value}{behind}", f"{bounds[0]} to {bounds[1]}{behind}" if bounds else ""
 
 
 def _test(compared: Comparison) -> str:
@@ -857,13 +676,8 @@ def _count(n: int, clusters: str) -> str:
     return f"{n:,} {clusters.removesuffix('s') if n == 1 else clusters}"
 
 
-def _shown(values: Sequence[float], unit: str) -> list[str]:
-    behind = f" {unit}" if unit else ""
-    return [text + behind for text in _plain(values, unit)]
-
-
-def _bare_unit(text: str, unit: str) -> str:
-    return text.removesuffix(f" {unit}") if unit else text
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _plain(values: Sequence[float], unit: str, *, signed: bool = False) -> list[str]:

@@ -5,30 +5,38 @@ It is made like the pages of the evaluations: one HTML file without scripts, for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.paired import Comparison
-from stt_platform.evaluation.report import Curve, curves_section, render_page
-from stt_platform.evaluation.report_pictures import Point, Shade, escaped, gain_picture
+from stt_platform.evaluation.report import Cell, Curve, Row, Table, drawn_curves, drawn_gain, reach_of
+from stt_platform.evaluation.report_pictures import Point
+from stt_platform.evaluation.report_templates import fill
 from stt_platform.feedback.convergence import Convergence
 from stt_platform.feedback.pictures import CyclePoint
 
+_TEMPLATE = Path(__file__).parent / "templates" / "cycle_report.html.j2"
+
 Decision = Literal["promoted", "kept", "undecided"]
 
-# sign, name, what it means, class of the box
-_DECISIONS: Mapping[Decision | None, tuple[str, str, str, str]] = {
-    "promoted": ("✓", "Promoted", "What was learned in this cycle serves from now on.", "better"),
-    "kept": ("=", "Not promoted", "What served before goes on serving.", "undecided"),
-    "undecided": (
-        "?",
-        "Undecided",
-        "Nobody can say yet which is better: what served before goes on serving.",
-        "undecided",
+
+class _DecisionWords(NamedTuple):
+    sign: str
+    name: str
+    meaning: str
+    shade: str
+
+
+_DECISIONS: Mapping[Decision | None, _DecisionWords] = {
+    "promoted": _DecisionWords("✓", "Promoted", "What was learned in this cycle serves from now on.", "better"),
+    "kept": _DecisionWords("=", "Not promoted", "What served before goes on serving.", "undecided"),
+    "undecided": _DecisionWords(
+        "?", "Undecided", "Nobody can say yet which is better: what served before goes on serving.", "undecided"
     ),
-    None: ("…", "Not decided yet", "The cycle is not finished.", "undecided"),
+    None: _DecisionWords("…", "Not decided yet", "The cycle is not finished.", "undecided"),
 }
 
 
@@ -114,55 +122,55 @@ class CycleReport:
 
 
 def cycle_title(report: CycleReport) -> str:
-    """What the page is called."""
+    """Return what the page is called."""
     return f"Cycle {report.cycle} of the loop"
 
 
 def in_a_sentence(report: CycleReport) -> str:
-    """What the page comes to, for a list of pages."""
-    _, name, _, _ = _DECISIONS[report.decision]
+    """Return what the page comes to, for a list of pages."""
     found = report.reviewed
     minutes = f" in {_minutes(found.spent_s)}" if found.timed else ""
+    name = _DECISIONS[report.decision].name
     return f"{name}: {report.reason.removesuffix('.')}. {found.answers:,} answers{minutes}."
 
 
 def render_cycle(report: CycleReport) -> str:
-    """The page as one HTML file, made as `render_report` makes one."""
-    return render_page(
-        cycle_title(report),
-        [
-            f'<h1>{escaped(cycle_title(report))}</h1><p class="quiet">What people reviewed, what it cost, what it bought, and '
-            "what next.</p>",
-            _decision(report),
-            _reviewed(report.reviewed),
-            _cost(report.reviewed),
-            _bought(report.heard),
-            _over_the_cycles(report),
-            _next(report),
-        ],
-    )
-
-
-def _decision(report: CycleReport) -> str:
-    sign, name, meaning, shade = _DECISIONS[report.decision]
-    figures = [
-        (f"WER, {each.name}", each.church) for each in report.heard if each.church and each.church.value is not None
+    """Return the page as one HTML file, made as `render_report` makes one."""
+    reach = reach_of(each.beside for each in report.heard if each.beside is not None)
+    points = [(point.cycle, point.champion, point.adapter) for point in report.history]
+    curves = [
+        Curve("WER of what serves after the cycle", "%", tuple(_point(cycle, found) for cycle, found, _ in points)),
+        Curve("WER of the adapter of the cycle", "%", tuple(_point(cycle, found) for cycle, _, found in points)),
     ]
-    tiles = "".join(
-        f"<div><dt>{escaped(what)}</dt><dd>{_percent(found.value)}<small>{escaped(_span(found))}</small></dd></div>"
-        for what, found in figures
-    )
-    return (
-        f'<section class="verdict {shade}" aria-label="Decision"><p class="level"><span class="sign" aria-hidden="true">{sign}'
-        f"</span> {name}</p><p>{meaning}</p>"
-        + (f'<dl class="figures">{tiles}</dl>' if tiles else "")
-        + f"<p>{escaped(report.reason)}</p></section>"
+    measured = any(point.value is not None for curve in curves for point in curve.points)
+    return fill(
+        _TEMPLATE,
+        title=cycle_title(report),
+        report=report,
+        decision=_DECISIONS[report.decision],
+        tiles=[
+            (f"WER, {each.name}", _percent(each.church.value), _span(each.church))
+            for each in report.heard
+            if each.church and each.church.value is not None
+        ],
+        reviewed=_reviewed(report.reviewed),
+        cost=_cost(report.reviewed),
+        scores=Table(
+            "scores",
+            ("Recogniser", "WER on the church test", "WER on general speech", "This cycle's adapter beside it"),
+            [
+                Row(each.name, each.system, (_cell(each.church), _cell(each.general), _beside(each.beside, reach)))
+                for each in report.heard
+            ],
+        ),
+        drawn=drawn_curves(curves) if measured else [],
+        next=_next(report),
     )
 
 
-def _reviewed(found: Reviewed) -> str:
+def _reviewed(found: Reviewed) -> list[tuple[str, str]]:
     edits = f"{found.word_edits:,} of {found.proposal_words:,}" if found.proposal_words else f"{found.word_edits:,}"
-    facts = [
+    return [
         ("Asked about", f"{found.asked:,} segments, {found.answered:,} of them answered"),
         ("New answers, on the list or not", f"{found.answers:,}"),
         ("Text corrected", f"{found.changed:,}"),
@@ -172,12 +180,9 @@ def _reviewed(found: Reviewed) -> str:
         ("Words put right", edits),
         ("WER of all texts, by those drawn at random", _rate(found.pool)),
     ]
-    warnings = "".join(f"<li>{escaped(words)}</li>" for words in found.warnings)
-    more = f"<h3>Look at these</h3><ul>{warnings}</ul>" if warnings else ""
-    return f"<h2>What was reviewed</h2>{_facts(facts)}{more}"
 
 
-def _cost(found: Reviewed) -> str:
+def _cost(found: Reviewed) -> list[tuple[str, str]]:
     if found.timed:
         spent = f"{_minutes(found.spent_s)}, measured in {found.timed:,} of {found.answers:,} answers"
     elif found.answers:
@@ -187,70 +192,20 @@ def _cost(found: Reviewed) -> str:
         spent = "nothing was answered"
     each = _minutes(found.spent_s / found.word_edits) if found.timed and found.word_edits else ""
     training = "" if found.training_s is None else _minutes(found.training_s)
-    facts = [("People's time", spent), ("For each word put right", each), ("Training", training)]
-    return f"<h2>What it cost</h2>{_facts(facts)}"
+    return [("People's time", spent), ("For each word put right", each), ("Training", training)]
 
 
-def _bought(heard: Sequence[Heard]) -> str:
-    if not heard:
-        return "<h2>What it bought</h2><p>Nothing was measured yet.</p>"
-    reach = _reach([each.beside for each in heard if each.beside is not None])
-    heads = ("Recogniser", "WER on the church test", "WER on general speech", "This cycle's adapter beside it")
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    body = "".join(
-        f'<tr><th scope="row">{escaped(each.name)}<small>{escaped(each.system)}</small></th>'
-        + "".join(
-            f'<td data-name="{name}"><div>{cell}</div></td>'
-            for name, cell in zip(
-                heads[1:], (_cell(each.church), _cell(each.general), _beside(each.beside, reach)), strict=True
-            )
-        )
-        + "</tr>"
-        for each in heard
-    )
-    told = (
-        "WER: of 100 spoken words, so many are wrong, missing or added. The small numbers are the interval that holds the "
-        "true value. A difference is drawn beside a line for “no difference”: ← worse, better →."
-    )
-    return (
-        f'<h2>What it bought</h2><div class="wide"><table class="scores"><thead><tr>{head}</tr></thead><tbody>{body}</tbody>'
-        f'</table></div><p class="quiet">{told}</p>'
-    )
-
-
-def _beside(found: Comparison | None, reach: float) -> str:
+def _beside(found: Comparison | None, reach: float) -> Cell:
     if found is None:
-        return "–"
+        return Cell("–")
     if found.difference is None:
-        return escaped(f"not compared: {found.missing}")
-    shade: Shade = {"a": "worse", "b": "better", "undecided": "undecided"}[found.better]
+        return Cell(f"not compared: {found.missing}")
     points = f"{100 * found.difference:+.1f} points".replace("-", "−")
-    ends = [-end for end in (found.low, found.high) if end is not None]
-    low, high = (min(ends), max(ends)) if len(ends) == 2 else (None, None)
-    picture = gain_picture(-found.difference, low, high, reach=reach, shade=shade, label=f"{points} WER: {shade}")
-    return (
-        f'{picture}{escaped(points)} <span class="word-{shade}">{shade}</span>'
-        f"<small>{escaped(_span_of(found) if found.decidable else found.missing)}</small>"
-    )
+    why = _span_of(found) if found.decidable else found.missing
+    return Cell(points, (why,), drawn_gain(found, f"{points} WER", reach))
 
 
-def _over_the_cycles(report: CycleReport) -> str:
-    if not any(
-        found and found.value is not None for point in report.history for found in (point.adapter, point.champion)
-    ):
-        return ""
-    serving = tuple(_point(point.cycle, point.champion) for point in report.history)
-    trained = tuple(_point(point.cycle, point.adapter) for point in report.history)
-    curves = [
-        Curve("WER of what serves after the cycle", "%", serving),
-        Curve("WER of the adapter of the cycle", "%", trained),
-    ]
-    left_out = ", ".join(map(str, report.left_out))
-    note = f"<p>Measured on another test, and so not shown: cycle {left_out}.</p>" if left_out else ""
-    return curves_section(curves) + note
-
-
-def _next(report: CycleReport) -> str:
+def _next(report: CycleReport) -> list[str]:
     waiting = report.waiting
     lines = []
     if waiting is None:
@@ -265,24 +220,11 @@ def _next(report: CycleReport) -> str:
             else "There is nothing else to ask about: new sermons bring new segments."
         )
     stop = "The loop has converged: " if report.convergence.converged else "Does it still pay? "
-    lines.append(f"{stop}{report.convergence.reason}.")
-    return "<h2>What next</h2><ul>" + "".join(f"<li>{escaped(line)}</li>" for line in lines) + "</ul>"
-
-
-def _facts(rows: Sequence[tuple[str, str]]) -> str:
-    cells = "".join(
-        f'<tr><th scope="row">{escaped(name)}</th><td>{escaped(text)}</td></tr>' for name, text in rows if text
-    )
-    return f'<div class="wide"><table class="facts"><tbody>{cells}</tbody></table></div>'
+    return [*lines, f"{stop}{report.convergence.reason}."]
 
 
 def _point(cycle: int, found: Interval | None) -> Point:
     return Point(cycle, None) if found is None else Point(cycle, found.value, found.low, found.high)
-
-
-def _reach(compared: Sequence[Comparison]) -> float:
-    ends = [abs(end) for each in compared for end in (each.difference, each.low, each.high) if end is not None]
-    return 1.08 * max([*ends, 1e-9])
 
 
 def _rate(found: Interval | None) -> str:
@@ -293,10 +235,8 @@ def _rate(found: Interval | None) -> str:
     return f"{_percent(found.value)} ({_span(found)})"
 
 
-def _cell(found: Interval | None) -> str:
-    if found is None or found.value is None:
-        return escaped(_rate(found))
-    return f"{_percent(found.value)}<small>{escaped(_span(found))}</small>"
+def _cell(found: Interval | None) -> Cell:
+    return Cell(_rate(found)) if found is None or found.value is None else Cell(_percent(found.value), (_span(found),))
 
 
 def _span(found: Interval) -> str:

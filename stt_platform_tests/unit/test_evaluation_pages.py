@@ -9,7 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from stt_platform.evaluation.metrics import all_metrics
-from stt_platform.evaluation.report import LEVELS, style_source
+from stt_platform.evaluation.report import LEVELS
+from stt_platform.evaluation.report_templates import style_source
 from stt_platform.listening import app as listening_app
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.schemas import EVALUATION_SETS

@@ -33,11 +33,10 @@ from stt_platform.evaluation.report import (
     Trust,
     marked_difference,
     render_report,
-    style_source,
     verdict,
-    with_link_back,
 )
-from stt_platform.evaluation.report_pictures import Point, curve_picture, gain_picture, place
+from stt_platform.evaluation.report_pictures import Gain, Point, curve_picture
+from stt_platform.evaluation.report_templates import environment, style_source, with_link_back
 from stt_platform.evaluation.terminology import TermCounts, score_six
 from stt_platform.evaluation.trust import ProbeResult, archaism_rate, what_scripture_scores_do_not_say
 
@@ -84,6 +83,14 @@ def report(comparison: Comparison | None = None, **changes) -> Report:
 def general(outcome: str, bound: float | None, difference: float = 0.001) -> GeneralSet:
     found = compared(difference, difference - 0.002, difference + 0.002, 0.4, "undecided")
     return GeneralSet("LibriSpeech", wer(found), NonInferiority(outcome, bound, 0.005, ""))
+
+
+def drawn(macro: str, picture: object) -> str:
+    return str(getattr(environment().get_template("parts.html.j2").module, macro)(picture))
+
+
+def place(gain: float, reach: float) -> float:
+    return Gain(gain, None, None, reach, "better", "").x(gain)
 
 
 class Parsed(HTMLParser):
@@ -255,7 +262,7 @@ def test_no_two_levels_look_alike_without_their_colours() -> None:
     ],
 )
 def test_the_figures_stand_in_the_verdict_where_they_may_be_trusted(made: Report, figures: str | None) -> None:
-    found = re.search(r'<dl class="figures">.*?</dl>', render_report(made))
+    found = re.search(r'<dl class="figures">.*?</dl>', render_report(made), re.DOTALL)
     assert (found and Parsed(found[0]).text) == figures
 
 
@@ -347,8 +354,9 @@ def test_ten_thousand_words_are_cut() -> None:
 
 
 def test_a_gain_is_drawn_where_it_is() -> None:
-    picture = gain_picture(0.5, -0.25, 2.0, reach=1.0, shade="undecided", label="x", margin=0.5)
-    assert [place(gain, 1.0) for gain in (-1, 0, 0.5, 1, 3)] == [10, 100, 145, 190, 190]
+    gain = Gain(0.5, -0.25, 2.0, reach=1.0, shade="undecided", label="x", margin=0.5)
+    assert [gain.x(each) for each in (-1, 0, 0.5, 1, 3)] == [10, 100, 145, 190, 190]
+    picture = drawn("gain", gain)
     assert 'class="zero" x1="100.0" x2="100.0"' in picture
     assert 'class="margin" x1="55.0" x2="55.0"' in picture
     assert 'class="span" x1="77.5" x2="190.0"' in picture
@@ -362,9 +370,9 @@ def test_a_gain_is_drawn_where_it_is() -> None:
 def test_better_lies_right_whatever_the_sign(lower_is_better: bool, side: int) -> None:
     found = compared(better="b" if lower_is_better else "a", lower_is_better=lower_is_better)
     page = render_report(report(measures=(wer(found, lower_is_better=lower_is_better),)))
-    drawn = {name: float(x) for name, x in re.findall(r'class="(dot|zero)" (?:cx|x1)="([\d.]+)"', page)}
+    places = {name: float(x) for name, x in re.findall(r'class="(dot|zero)" (?:cx|x1)="([\d.]+)"', page)}
     reach = 1.08 * 0.034
-    assert drawn == {"zero": 100.0, "dot": place(side * 0.021, reach)}
+    assert places == {"zero": 100.0, "dot": place(side * 0.021, reach)}
     x1, x2 = re.search(r'class="span" x1="([\d.]+)" x2="([\d.]+)"', page).groups()
     assert {float(x1), float(x2)} == {place(side * 0.034, reach), place(side * 0.009, reach)}
     assert float(x1) < float(x2)
@@ -379,7 +387,7 @@ def test_an_interval_of_two_sermons_does_not_set_the_scale() -> None:
 
 def test_a_curve_is_drawn_where_it_is() -> None:
     points = [Point(1, 20.0, 15.0, 25.0), Point(2, None), Point(3, 10.0), Point(5, 12.0, 10.0, 14.0)]
-    picture = curve_picture(points, axis="WER", label="WER")
+    picture = drawn("curve", curve_picture(points, "WER"))
     lines = re.findall(r'<polyline class="curve" points="([^"]+)"', picture)
     assert [len(line.split()) for line in lines] == [1, 2]
     dots = [(float(x), float(y)) for x, y in re.findall(r'class="dot" cx="([\d.]+)" cy="([\d.]+)"', picture)]
@@ -392,7 +400,7 @@ def test_a_curve_is_drawn_where_it_is() -> None:
 
 @pytest.mark.parametrize("values", [[0.0], [3.0, 3.0], [-1.0, 1.0], [0.001, 0.002], [1e6, 2e6]])
 def test_a_curve_has_an_axis_for_any_values(values: list[float]) -> None:
-    picture = curve_picture([Point(k, value) for k, value in enumerate(values)], axis="x", label="x")
+    picture = drawn("curve", curve_picture([Point(k, value) for k, value in enumerate(values)], "x"))
     heights = [float(y) for y in re.findall(r'class="dot" cx="[\d.]+" cy="([\d.]+)"', picture)]
     assert all(14 <= y <= 180 for y in heights)
     labels = re.findall(r'class="end"[^>]*>([^<]+)<', picture)
@@ -401,7 +409,7 @@ def test_a_curve_has_an_axis_for_any_values(values: list[float]) -> None:
 
 def test_a_curve_without_values_is_refused_and_said_in_words() -> None:
     with pytest.raises(ValueError, match="leave it out"):
-        curve_picture([Point(1, None)], axis="WER", label="WER")
+        curve_picture([Point(1, None)], "WER")
     page = render_report(report(compared(), curves=(Curve("WER", "%", (Point(1, None),)),)))
     assert "No cycle has a score yet." in page
 

@@ -8,7 +8,7 @@ import pytest
 
 from stt_platform.evaluation.intervals import Counts, Interval
 from stt_platform.evaluation.paired import paired_rates
-from stt_platform.evaluation.report import style_source
+from stt_platform.evaluation.report_templates import style_source
 from stt_platform.feedback.convergence import Convergence
 from stt_platform.feedback.cycle_page import CycleReport, Heard, Reviewed, Waiting, in_a_sentence, render_cycle
 from stt_platform.feedback.pictures import CyclePoint

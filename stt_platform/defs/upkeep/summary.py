@@ -1,12 +1,13 @@
 """The daily summary in words, for whoever looks after the platform: as Markdown, and as a page."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from stt_platform.defs.upkeep.state import PlatformState, SermonState
-from stt_platform.evaluation.report import render_page
-from stt_platform.evaluation.report_pictures import escaped
+from stt_platform.evaluation.report_templates import fill
 from stt_platform.settings import UpkeepSettings
 
 DAY_S = 24 * 3600.0
@@ -35,20 +36,13 @@ def title(state: PlatformState) -> str:
 
 def markdown(state: PlatformState, sections: Sequence[Section]) -> str:
     """Return the summary as Markdown."""
-    parts = [f"# {title(state)}"]
-    for section in sections:
-        parts.append(f"## {section.title}")
-        parts.append("\n".join(f"- {_plain(line)}" for line in section.lines))
-    return "\n\n".join(parts) + "\n"
+    parts = [f"## {each.title}\n\n" + "\n".join(f"- {_plain(line)}" for line in each.lines) for each in sections]
+    return "\n\n".join([f"# {title(state)}", *parts]) + "\n"
 
 
 def html(state: PlatformState, sections: Sequence[Section]) -> str:
     """Return the summary as a page of the reports."""
-    parts = [f"<h1>{escaped(title(state))}</h1>"]
-    for section in sections:
-        items = "".join(f"<li>{escaped(line)}</li>" for line in section.lines)
-        parts.append(f"<h2>{escaped(section.title)}</h2><ul>{items}</ul>")
-    return render_page(title(state), parts)
+    return fill(Path(__file__).with_name("summary.html.j2"), title=title(state), sections=sections)
 
 
 def in_a_sentence(sections: Sequence[Section]) -> str:
@@ -147,4 +141,4 @@ def _were(count: int) -> str:
 
 def _plain(line: str) -> str:
     # What people named and errors say is text, whatever it looks like.
-    return "".join(f"\\{character}" if character in "\\`*_[]<>#|" else character for character in line)
+    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", line)
