@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
+from stt_platform.training.options import LoraOptions, Optimizer, Schedule, SpeechMixOptions, WhisperTrainingOptions
+
 _PROFILES = Path(__file__).parent / "models" / "profiles.toml"
 
 
@@ -412,7 +414,7 @@ class EvaluationSettings(_Section):
     )
 
 
-class SpeechTrainingSettings(_Section):
+class SpeechTrainingSettings(_Section, WhisperTrainingOptions, SpeechMixOptions):
     """What the recogniser learns from, and how its adapter is trained."""
 
     model: str = Field(
@@ -423,39 +425,20 @@ class SpeechTrainingSettings(_Section):
         default="bfloat16",
         description="arithmetic of the frozen base (seed: 8 bits, which is slower and merges with a loss)",
     )
-    rank: int = Field(default=32, ge=1, description="rank of LoRA (seed, phase 5)")
-    alpha: int = Field(default=64, ge=1, description="scale of LoRA (seed, phase 5)")
-    dropout: float = Field(default=0.05, ge=0, lt=1, description="of LoRA (seed, phase 5)")
-    targets: Literal["q_proj,v_proj", "attention", "all-linear"] = Field(
-        default="q_proj,v_proj",
-        description="matrices of encoder and decoder that are adapted (seed: q_proj and v_proj, at least)",
-    )
     epochs: int = Field(default=3, ge=1, description="passes through the set (seed, phase 5)")
     learning_rate: float = Field(default=1e-4, gt=0, description="its peak (seed, phase 5)")
-    micro_batch: int = Field(
-        default=4, ge=1, description="examples at once; the memory planner may lower it (seed, phase 5)"
-    )
     effective_batch: int = Field(default=16, ge=1, description="examples of one step, by accumulation (seed: 4 × 4)")
     warmup_steps: int = Field(
         default=500, ge=0, description="steps; at most a tenth of all (seed: 500, whatever the set)"
     )
-    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = Field(
-        default="adamw_8bit", description="states in 8 bits (seed: adamw_bnb_8bit)"
-    )
+    optimizer: Optimizer = Field(default="adamw_8bit", description="states in 8 bits (seed: adamw_bnb_8bit)")
     max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to it (ours)")
-    checkpointing: bool = Field(
-        default=True, description="activations are computed again to save memory (seed, phase 5)"
-    )
     spec_augment: bool = Field(default=True, description="SpecAugment (Park et al. 2019; ours)")
     packed_share: float = Field(
         default=0.5,
         ge=0,
         le=1,
         description="share of the sermons whose neighbouring chunks are joined up to 30 s (ours, after distil-whisper)",
-    )
-    easy_first: bool = Field(
-        default=False,
-        description="whether the first pass goes from easy to hard, by the model's own confidence (seed, phase 6: yes)",
     )
     average_share: float = Field(
         default=0.0,
@@ -471,32 +454,9 @@ class SpeechTrainingSettings(_Section):
     dev_examples: int = Field(
         default=64, ge=0, description="chunks of dev sermons that are watched during training (ours)"
     )
-    replay_ratio: float = Field(
-        default=0.7,
-        ge=0,
-        lt=1,
-        description="share of general English in the set, as far as there is some (seed, phase 6)",
-    )
-    no_speech_share: float = Field(
-        default=0.03,
-        ge=0,
-        lt=0.5,
-        description="share of stretches where nobody speaks, with empty text (ours, after Calm-Whisper)",
-    )
-    timestamp_share: float = Field(
-        default=0.2, ge=0, lt=0.5, description="share of the examples that carry times (ours, after distil-whisper)"
-    )
-    min_avg_logprob: float = Field(
-        default=-0.5,
-        description="average log probability below which the policy `confidence_filter` uses no automatic label (ours)",
-    )
-    drop_worst: float = Field(
-        default=0.2, ge=0, lt=1, description="share of automatic labels that the policy `drop_worst` leaves out (ours)"
-    )
-    seed: int = Field(default=42, description="of every draw (seed: 42)")
 
 
-class TranslatorTrainingSettings(_Section):
+class TranslatorTrainingSettings(_Section, LoraOptions):
     """How adapters of TranslateGemma are trained: QLoRA on packed verses."""
 
     models: dict[Literal["A", "B"], str] = Field(
@@ -507,9 +467,6 @@ class TranslatorTrainingSettings(_Section):
     base: Literal["float32", "bfloat16", "nf4"] = Field(
         default="nf4", description="arithmetic of the frozen base; nf4: 4 bits with double quantisation (seed, phase 5)"
     )
-    rank: int = Field(default=16, ge=1, description="rank of LoRA (seed, phase 5)")
-    alpha: int = Field(default=16, ge=1, description="scale of LoRA (seed, phase 5)")
-    dropout: float = Field(default=0.05, ge=0, lt=1, description="of LoRA (seed, phase 5)")
     epochs: int = Field(default=3, ge=1, description="passes through the set (seed, phase 5)")
     max_steps: int = Field(default=0, ge=0, description="steps at most; 0: no limit")
     learning_rate: float = Field(default=2e-4, gt=0, description="its peak (seed, phase 5)")
@@ -522,15 +479,8 @@ class TranslatorTrainingSettings(_Section):
     )
     warmup_share: float = Field(default=0.03, ge=0, lt=1, description="share of the steps (seed, phase 5)")
     max_grad_norm: float = Field(default=0.3, gt=0, description="gradients are scaled down to it (seed, phase 5)")
-    schedule: Literal["linear", "cosine", "constant"] = Field(
-        default="cosine", description="of the learning rate (seed, phase 5)"
-    )
-    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = Field(
-        default="paged_adamw_32bit", description="(seed, phase 5)"
-    )
-    checkpointing: bool = Field(
-        default=True, description="activations are computed again to save memory (seed, phase 5)"
-    )
+    schedule: Schedule = Field(default="cosine", description="of the learning rate (seed, phase 5)")
+    optimizer: Optimizer = Field(default="paged_adamw_32bit", description="(seed, phase 5)")
     save_steps: int = Field(default=500, ge=1, description="steps between checkpoints (seed, phase 5)")
     save_total: int = Field(default=3, ge=1, description="checkpoints that are kept, beside the best (seed, phase 5)")
     eval_steps: int = Field(default=500, ge=1, description="steps between evaluations on verses kept for it (ours)")
@@ -539,7 +489,6 @@ class TranslatorTrainingSettings(_Section):
     patience: int = Field(
         default=3, ge=1, description="evaluations without a better loss or chrF++, after which it stops (ours)"
     )
-    seed: int = Field(default=42, description="of every draw (seed: 42)")
 
 
 class MarianTrainingSettings(_Section):

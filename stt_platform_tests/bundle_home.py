@@ -7,7 +7,7 @@ from stt_platform.store.adapters import record_made
 from stt_platform.store.choices import Champion, record_speech_champion
 from stt_platform.store.reports import ReportCard, write_report
 from stt_platform.training.adapter_files import AdapterFiles, Base, Provenance, weights_sha256, write_adapter
-from stt_platform.training.lora_files import save_lora
+from stt_platform.training.lora import save_lora
 from stt_platform.training.whisper_export import export_whisper
 from stt_platform_tests.tiny_whisper import make_tiny_whisper
 from stt_platform_tests.translation_home import add_adapter, add_fine_tuned, add_models

@@ -17,7 +17,7 @@ from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.scripture import pair_table
 from stt_platform.store.stages import CORPUS, StageOutput, StageResult, build_stage, current_output
 from stt_platform.training.adapter_files import AdapterFiles, Base, Provenance, weights_sha256, write_adapter
-from stt_platform.training.lora_files import save_lora
+from stt_platform.training.lora import save_lora
 from stt_platform_tests.translator_models import tiny_gemma, tiny_marian
 
 BASE, MARIAN = "gemma-3-270m", "opus-mt-en-es"

@@ -30,17 +30,14 @@ def activation_rows(model: ModelShape, training: TrainingShape) -> Iterator[Memo
     blocks = [_BlockMemory(model, training, block) for block in model.blocks if not block.idle]
     widest = max(blocks, key=lambda each: each.kept + each.under_way)
     if training.checkpointing:
-        stored, words = (
-            sum(each.entry for each in blocks),
-            f"inputs of {len(blocks)} blocks; the rest is computed again",
-        )
+        stored, words = sum(each.entry for each in blocks), f"inputs of {len(blocks)} blocks; the rest is made again"
         what, moment = "one block at work", widest.kept + widest.under_way
     else:
         stored, words = sum(each.kept for each in blocks), f"everything that {len(blocks)} blocks keep"
         what, moment = "gradients under way", widest.under_way
     encoder = [each for each in blocks if each.block.encodes]
     # The encoder's output, and its gradient, which all blocks of the decoder add to.
-    stored += _outer_norms(model, blocks) + (2 * encoder[-1].entry if encoder else 0)
+    stored += 2 * encoder[-1].entry if encoder else 0
     yield MemoryRow("activations", "activations", stored, words)
     if training.packed:
         words = f"for global and local layers, {training.rows} × {training.sequence_length:,}² bytes each"
@@ -49,8 +46,7 @@ def activation_rows(model: ModelShape, training: TrainingShape) -> Iterator[Memo
     logits, words = _logits(model, training)
     # Logits are gone before a block goes backwards.
     if moment >= logits:
-        words = f"not at the same time as the logits ({gigabytes(logits)})"
-        yield MemoryRow("activations", what, moment, words)
+        yield MemoryRow("activations", what, moment, f"not at the same time as the logits ({gigabytes(logits)})")
     else:
         yield MemoryRow("logits", "logits", logits, f"{words}; not at the same time as {what} ({gigabytes(moment)})")
 
@@ -66,16 +62,19 @@ class _BlockMemory:
         self.tokens = self._source_tokens if block.encodes else training.rows * training.sequence_length
         # PEFT casts the input to the adapter's type for each layer, and drops a part of it for each.
         self._adapter_width = 2 if training.autocast else WIDTHS[training.adapter_dtype]
-        self._gated = bool(block.with_role("gate")) and not training.fused
+        self._gated = bool(block.named("gate_proj")) and not training.fused
         self._own_input = bool(training.lora_dropout) or training.autocast or self._adapter_width != self._width
         self._own_input_width = self._adapter_width + (_MASK_BYTES if training.lora_dropout else 0)
 
     @cached_property
     def kept(self) -> int:
-        norms = sum(self.norm(norm) for norm in self.block.norms)
+        norms = sum(self._norm(norm) for norm in self.block.norms)
+        # What the activation function was given, and with a gate what it gave and by what.
+        factor = 3 if self._gated else 2 if self.block.named("gate_proj") else 1
+        wide = factor * self._width * sum(linear.outputs for linear in self.block.named("up_proj", "fc1"))
         # After each attention and after the feed-forward layer.
-        dropped = self.block.hidden * (1 + len(self.block.with_role("query"))) if self.block.dropout else 0
-        per_token = norms + self._inputs() + self._attention() + self._feed_forward() + _MASK_BYTES * dropped
+        dropped = self.block.hidden * (1 + len(self.block.named("q_proj"))) if self.block.dropout else 0
+        per_token = norms + self._inputs() + self._attention() + wide + _MASK_BYTES * dropped
         return self.tokens * per_token + self._source_tokens * self._cross_keys()
 
     @cached_property
@@ -84,7 +83,7 @@ class _BlockMemory:
 
         First the wide ones of the feed-forward layer, whose input is let go meanwhile, or those of the norm after it.
         """
-        down = self.block.with_role("down")
+        down = self.block.named("down_proj", "fc2")
         wide = max((linear.inputs for linear in down), default=self.block.hidden)
         adapted = any(linear.name in self._adapted for linear in down)
         full = self.training.method == "full"
@@ -101,7 +100,7 @@ class _BlockMemory:
     def entry(self) -> int:
         return self.tokens * self.block.hidden * WIDTHS[self.training.dtype]
 
-    def norm(self, norm: Module) -> int:
+    def _norm(self, norm: Module) -> int:
         """Bytes for each token: what the norm was given."""
         if norm.upcasts and not self.training.fused:
             # With a weight that is trained, what it scales too.
@@ -117,7 +116,7 @@ class _BlockMemory:
             if _reads_source(linear):
                 continue
             # Layers with the same input share it.
-            from_norm = linear.role in ("query", "key", "value", "gate", "up")
+            from_norm = linear.last_name in ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "fc1")
             source = linear.parent if from_norm else linear.name
             if linear.name in self._adapted:
                 total += training.rank * self._adapter_width
@@ -133,7 +132,7 @@ class _BlockMemory:
             if training.quantisation == "int8" and training.quantises(linear):
                 # LLM.int8 keeps its input even where the weight is frozen (MatMul8bitLt).
                 shared[source] = linear.inputs * self._width
-            if linear.role == "attention output":
+            if linear.last_name in ("o_proj", "out_proj"):
                 # What attention gave is kept by attention.
                 shared.pop(source, None)
         return total + sum(shared.values())
@@ -141,11 +140,11 @@ class _BlockMemory:
     def _attention(self) -> int:
         """Bytes for each token: query, key, value and what came of them; keys of the source are counted elsewhere."""
         total = 0
-        for query in self.block.with_role("query"):
+        for query in self.block.named("q_proj"):
             # The output, and the logarithm of the sums, one float32 for each head.
             total += 2 * query.outputs * self._width + self.block.heads * 4
             if not _is_cross(query):
-                both = (*self.block.with_role("key"), *self.block.with_role("value"))
+                both = self.block.named("k_proj", "v_proj")
                 keys = [linear for linear in both if linear.parent == query.parent]
                 # With a mask, keys and values are repeated for every query head that shares them.
                 packed = self.training.packed
@@ -154,12 +153,6 @@ class _BlockMemory:
                 tokens = self._source_tokens if _is_cross(query) else self.tokens
                 total += tokens // self.training.rows * self._width
         return total
-
-    def _feed_forward(self) -> int:
-        """Bytes for each token: what the activation function was given, and with a gate what it gave and by what."""
-        wide = sum(linear.outputs for linear in self.block.with_role("up")) * self._width
-        factor = 3 if self._gated else 2 if self.block.with_role("gate") else 1
-        return factor * wide
 
     def _cross_keys(self) -> int:
         """Bytes for each token of the source: a decoder's keys and values of the encoder's output."""
@@ -179,15 +172,7 @@ def _is_cross(linear: Module) -> bool:
 
 
 def _reads_source(linear: Module) -> bool:
-    return _is_cross(linear) and linear.role in ("key", "value")
-
-
-def _outer_norms(model: ModelShape, blocks: list[_BlockMemory]) -> int:
-    """Bytes of what the norms after the last block, and before the first, were given."""
-    inside = {norm.name for block in model.blocks for norm in block.norms}
-    at = {each.block.component: each for each in blocks}
-    outer = [module for module in model.modules if module.kind == "norm" and module.name not in inside]
-    return sum(at[norm.component].tokens * at[norm.component].norm(norm) for norm in outer if norm.component in at)
+    return _is_cross(linear) and linear.last_name in ("k_proj", "v_proj")
 
 
 def _logits(model: ModelShape, training: TrainingShape) -> tuple[int, str]:

@@ -12,26 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
 Kind = Literal["linear", "norm", "other"]
 
 # What a configuration is loaded as, the richest first: Gemma 3 of text and images is in the last one too.
 _TASKS = ("IMAGE_TEXT_TO_TEXT", "SPEECH_SEQ_2_SEQ", "SEQ_TO_SEQ_CAUSAL_LM", "CAUSAL_LM")
-# transformers' names of the layers in a block, by what they do in it.
-_ROLES = {
-    "q_proj": "query",
-    "k_proj": "key",
-    "v_proj": "value",
-    "o_proj": "attention output",
-    "out_proj": "attention output",
-    "gate_proj": "gate",
-    "up_proj": "up",
-    "fc1": "up",
-    "down_proj": "down",
-    "fc2": "down",
-}
 # What people read for the first part of a module's name. Others are shown as they are, with spaces.
 _COMPONENTS = {"layers": "language model", "norm": "language model", "multi_modal_projector": "image projector"}
 
@@ -67,9 +53,9 @@ class Module:
     upcasts: bool
 
     @property
-    def role(self) -> str | None:
-        """What a linear layer does in its block; None for a name that is not known."""
-        return _ROLES.get(self.name.rpartition(".")[2])
+    def last_name(self) -> str:
+        """Of its name, what says in transformers what it does in its block."""
+        return self.name.rpartition(".")[2]
 
     @property
     def parent(self) -> str:
@@ -83,14 +69,12 @@ class Block:
 
     Attributes:
         linears, norms: its modules in their order.
-        heads: of attention.
         encodes: whether it works on the source; a model without an encoder has no such block.
         source_positions: tokens of the encoder's input where that is fixed (Whisper: 30 s); None where the text decides.
         idle: it does not run on text (the vision tower).
         dropout: whether the model itself drops activations in training.
     """
 
-    component: str
     linears: tuple[Module, ...]
     norms: tuple[Module, ...]
     heads: int
@@ -104,9 +88,9 @@ class Block:
         """Width of what flows from layer to layer."""
         return self.linears[0].inputs
 
-    def with_role(self, role: str) -> list[Module]:
-        """Select the linear layers that do this in it."""
-        return [linear for linear in self.linears if linear.role == role]
+    def named(self, *names: str) -> list[Module]:
+        """Select linear layers by the last part of their names."""
+        return [linear for linear in self.linears if linear.last_name in names]
 
 
 @dataclass(frozen=True)
@@ -201,11 +185,12 @@ def _modules(model: PreTrainedModel) -> Iterator[Module]:
             continue
         own = [parameter for parameter in parameters.values() if id(parameter) not in seen]
         seen |= set(map(id, own))
-        kind = _kind(module)
-        inputs, outputs = _widths(model, name, module, kind)
+        is_vocabulary = id(parameters.get("weight")) in vocabulary
+        first = name.removeprefix(f"{model.base_model_prefix}.").partition(".")[0]
+        kind, inputs, outputs = _kind_and_widths(model, name, module)
         yield Module(
             name=name,
-            component="embeddings" if id(parameters.get("weight")) in vocabulary else _component(model, name),
+            component="embeddings" if is_vocabulary else _COMPONENTS.get(first, first.replace("_", " ")),
             kind=kind,
             inputs=inputs,
             outputs=outputs,
@@ -218,29 +203,19 @@ def _modules(model: PreTrainedModel) -> Iterator[Module]:
         )
 
 
-def _kind(module: torch.nn.Module) -> Kind:
+def _kind_and_widths(model: PreTrainedModel, name: str, module: Any) -> tuple[Kind, int, int]:
     from torch import nn
 
     if isinstance(module, nn.Linear):
-        return "linear"
-    return "norm" if "Norm" in type(module).__name__ else "other"
-
-
-def _widths(model: PreTrainedModel, name: str, module: Any, kind: Kind) -> tuple[int, int]:
-    if kind == "linear":
-        return module.in_features, module.out_features
-    if kind == "norm":
-        parent, _, last = name.rpartition(".")
-        # One that works head by head has the width of one head, and sees all of them.
-        by_head = last in ("q_norm", "k_norm")
-        width: Any = model.get_submodule(f"{parent}.{last[0]}_proj").out_features if by_head else module.weight.numel()
-        return width, width
-    return 0, 0
-
-
-def _component(model: PreTrainedModel, name: str) -> str:
-    first = name.removeprefix(f"{model.base_model_prefix}.").partition(".")[0]
-    return _COMPONENTS.get(first, first.replace("_", " "))
+        return "linear", module.in_features, module.out_features
+    if "Norm" not in type(module).__name__:
+        return "other", 0, 0
+    parent, _, last = name.rpartition(".")
+    # One that works head by head has the width of one head, and sees all of them.
+    by_head = last in ("q_norm", "k_norm")
+    seen: Any = model.get_submodule(f"{parent}.{last[0]}_proj") if by_head else None
+    width = seen.out_features if by_head else module.weight.numel()
+    return "norm", width, width
 
 
 def _blocks(model: PreTrainedModel, modules: Mapping[str, Module]) -> Iterator[Block]:
@@ -251,9 +226,8 @@ def _blocks(model: PreTrainedModel, modules: Mapping[str, Module]) -> Iterator[B
         if not isinstance(layer, GradientCheckpointingLayer):
             continue
         inside = [module for key, module in modules.items() if key.startswith(f"{name}.")]
-        query = next((module for module in inside if module.role == "query"), None)
+        query = next((module for module in inside if module.last_name == "q_proj"), None)
         yield Block(
-            component=_component(model, name),
             linears=tuple(module for module in inside if module.kind == "linear"),
             norms=tuple(module for module in inside if module.kind == "norm"),
             heads=query.outputs // getattr(model.get_submodule(query.parent), "head_dim", query.outputs)

@@ -7,14 +7,14 @@ change what the makers of TranslateGemma froze in their own training.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field, NonNegativeInt, PositiveInt
+
 from stt_platform.training.held_out import chrf_of, held_out_examples
-from stt_platform.training.lora_files import load_lora, save_lora
+from stt_platform.training.lora import LoraTask
+from stt_platform.training.options import LoraOptions
 from stt_platform.training.packing import (
     IGNORED,
     Packing,
@@ -42,48 +42,26 @@ _VOCABULARY_TILE = 8192
 """Tokens of the vocabulary whose logits are there at a time: all 262,144 for 2,048 tokens would be 5.4 GB."""
 
 
-@dataclass(frozen=True)
-class CausalLoraOptions:
+class CausalLoraOptions(LoraOptions):
     """What is trained, and on what.
 
     Attributes:
-        rank: of the two matrices of each layer.
-        alpha: what is learnt counts alpha / rank times.
-        dropout: before the first matrix, 0 to 1.
         row_tokens: longest row that examples are packed into.
         rows_per_batch: rows of one micro-batch.
-        checkpointing: keep the activations of one layer at a time and compute the others again.
-        held_out: most held-out examples whose loss is measured.
+        held_out: most validation examples whose loss is measured.
         translated: most of these that are translated for chrF++.
         max_new_tokens: most tokens of a translation.
-        seed: of the first weights, and of every draw.
-
-    Raises:
-        ValueError: for a value that is out of its range.
     """
 
-    rank: int = 16
-    alpha: int = 16
-    dropout: float = 0.05
-    row_tokens: int = 512
-    rows_per_batch: int = 1
-    checkpointing: bool = True
-    held_out: int = 500
-    translated: int = 100
+    row_tokens: int = Field(default=512, ge=2)
+    rows_per_batch: PositiveInt = 1
+    held_out: NonNegativeInt = 500
+    translated: NonNegativeInt = 100
     max_new_tokens: int = 256
-    seed: int = 42
-
-    def __post_init__(self) -> None:
-        least = {"rank": 1, "alpha": 1, "row_tokens": 2, "rows_per_batch": 1, "held_out": 0, "translated": 0}
-        for name, value in least.items():
-            if getattr(self, name) < value:
-                raise ValueError(f"{name} {getattr(self, name)!r}: at least {value} was expected")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout {self.dropout!r}: a number from 0 to below 1 was expected")
 
 
 def tokenise(tokenizer: Any, examples: Sequence[TrainingExample]) -> list[TokenisedExample]:
-    """The tokens of examples that are written in TranslateGemma's prompt.
+    """Tokenise examples that are written in TranslateGemma's prompt.
 
     Prompt and completion are tokenised apart, as they are when a text is translated: the model is given the prompt's
     tokens and writes on. A prompt has its own `<bos>`, and a completion its own end sign.
@@ -103,14 +81,14 @@ def tokenise(tokenizer: Any, examples: Sequence[TrainingExample]) -> list[Tokeni
     ]
 
 
-class CausalLoraTask:
+class CausalLoraTask(LoraTask):
     """Training LoRA on packed rows; the task of `stt_platform.training.loop`.
 
     A micro-batch is one of packed rows. Every epoch has rows of its own, so an index names both: epoch 2, row 15 is
     2,000,000,015.
 
     Attributes:
-        held_out: examples that are watched, in a random order; the first of them are translated.
+        held_out: the validation set, in a random order; the first of it are translated.
         dropped: examples that no row can hold, and why.
         translator: the model as it is at the moment.
     """
@@ -134,9 +112,10 @@ class CausalLoraTask:
         Raises:
             ValueError: where the model has no layer to adapt.
         """
+        names = {"base_name": base_name, "base_revision": base_revision}
+        super().__init__(model, options, TARGET_MODULES, task_type="CAUSAL_LM", **names)
         self.options = options
         self._tokenizer = tokenizer
-        self._model = _adapted(model, options, base_name, base_revision)
         train = [example for example in examples if example.split == "train"]
         self._train, dropped = fitting(tokenise(tokenizer, train), options.row_tokens)
         self.held_out = held_out_examples(examples, options.held_out, options.seed)
@@ -147,17 +126,13 @@ class CausalLoraTask:
         self._packed: tuple[int, list[list[int]]] | None = None
         self.translator = Translator(model, tokenizer, prompt="translategemma", examples=())
 
-    def trainable(self) -> list[tuple[str, torch.nn.Parameter]]:
-        """The matrices of the adapter, sorted by name."""
-        return sorted((name, p) for name, p in self._model.named_parameters() if p.requires_grad)
-
     def epoch(self, number: int) -> list[list[int]]:
-        """The micro-batches of an epoch, each the indices of its rows."""
+        """List the micro-batches of an epoch, each the indices of its rows."""
         rows, size = [number * _EPOCH + k for k in range(len(self._rows(number)))], self.options.rows_per_batch
         return [rows[k : k + size] for k in range(0, len(rows), size)]
 
     def loss(self, indices: Sequence[int], draw: int = 0) -> tuple[torch.Tensor, int]:
-        """The sum of the losses of all target tokens in these rows, and their number.
+        """Compute the sum of the losses of all target tokens in these rows, in nats, and their number.
 
         Args:
             indices: of rows, as `epoch` names them.
@@ -166,26 +141,10 @@ class CausalLoraTask:
         places = [divmod(index, _EPOCH) for index in indices]
         return self._loss([[self._train[i] for i in self._rows(number)[row]] for number, row in places])
 
-    def train_mode(self) -> None:
-        """Dropout on."""
-        self._model.train()
-
-    def eval_mode(self) -> None:
-        """Dropout off."""
-        self._model.eval()
-
-    def save(self, folder: Path) -> None:
-        """Write the adapter as PEFT reads it."""
-        save_lora(self._model, folder)
-
-    def load(self, folder: Path) -> None:
-        """Take the weights that `save` wrote."""
-        load_lora(self._model, folder)
-
     def evaluate(self) -> dict[str, float]:
-        """Held-out "loss" in nats a token, and "chrf": chrF++ of greedy translations, 0 to 100.
+        """Measure validation "loss" in nats a token, and "chrf": chrF++ of greedy translations, 0 to 100.
 
-        What the model likes to hear and what it writes are not the same: translations can get better while the loss
+        Likelihood and translation are not the same: translations can get better while the loss
         gets worse.
         """
         import torch
@@ -201,25 +160,19 @@ class CausalLoraTask:
         return measures
 
     def translate(self, examples: Sequence[TrainingExample]) -> list[Translation]:
-        """What the model as it is makes of the sources, with the hints that they have."""
+        """Translate the sources with the model as it is, and with the hints that they have."""
         hints = [() if e.prompt == render_prompt(e.source) else e.hints for e in examples]
         sources = [example.source for example in examples]
         return self.translator.translate(sources, hints=hints, max_new_tokens=self.options.max_new_tokens)
 
-    @contextmanager
-    def base(self) -> Iterator[None]:
-        """Within it, the model is what it was before."""
-        with self._model.disable_adapter():
-            yield
-
     def packing(self, epoch: int = 0) -> Packing:
-        """How well the rows of an epoch are filled."""
+        """Count how well the rows of an epoch are filled."""
         rows = [[self._train[i] for i in row] for row in self._rows(epoch)]
         return packing_of(rows, self.options.row_tokens)
 
     def parameters(self) -> dict[str, Any]:
-        """For the manifest of the adapter."""
-        return {**asdict(self.options), "target_modules": TARGET_MODULES}
+        """List what decides the training, for the manifest of the adapter."""
+        return {**self.options.model_dump(), "target_modules": TARGET_MODULES}
 
     def _rows(self, number: int) -> list[list[int]]:
         """Rows of numbers of examples, shuffled: those that are filled alike stand together. The last epoch is kept."""
@@ -231,13 +184,13 @@ class CausalLoraTask:
         return self._packed[1]
 
     def _loss(self, rows: Sequence[Sequence[TokenisedExample]]) -> tuple[torch.Tensor, int]:
-        return target_loss(self._model.get_base_model(), rows, self._tokenizer.pad_token_id)
+        return target_loss(self.network.get_base_model(), rows, self._tokenizer.pad_token_id)
 
 
 def target_loss(
     model: PreTrainedModel, rows: Sequence[Sequence[TokenisedExample]], pad: int
 ) -> tuple[torch.Tensor, int]:
-    """The sum of the cross entropies of all target tokens in some rows, and their number.
+    """Compute the sum of the cross entropies of all target tokens in some rows, in nats, and their number.
 
     Logits are made for target tokens only, in tiles of the vocabulary, and made again for the gradient: a third of the
     tokens count, and those of a row would be gigabytes.
@@ -255,30 +208,6 @@ def target_loss(
         hidden[:, :-1][counted], head.weight, head.bias, targets[counted], 1.0, _VOCABULARY_TILE, softcap, 1.0, ()
     )
     return -logprobs.sum(), int(counted.sum())
-
-
-def _adapted(model: PreTrainedModel, options: CausalLoraOptions, base_name: str, base_revision: str | None) -> Any:
-    import torch
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(
-        r=options.rank,
-        lora_alpha=options.alpha,
-        lora_dropout=options.dropout,
-        target_modules=TARGET_MODULES,
-        modules_to_save=None,
-        bias="none",
-        task_type="CAUSAL_LM",
-        revision=base_revision,
-    )
-    torch.manual_seed(options.seed)
-    # What is trained is kept in float32, whatever the base is in: bfloat16 would swallow small steps.
-    adapted = get_peft_model(model, config, autocast_adapter_dtype=True)
-    # PEFT puts the folder of this machine there.
-    adapted.peft_config["default"].base_model_name_or_path = base_name
-    if options.checkpointing:
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-    return adapted
 
 
 def _tensors(

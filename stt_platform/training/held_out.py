@@ -1,4 +1,4 @@
-"""What a translator is watched by while it learns: examples it does not see, and what it makes of them."""
+"""The validation set of a translator's training, and its measure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from stt_platform.translation.translator import Translation
 
 
 def held_out_examples(examples: Sequence[TrainingExample], most: int, seed: int) -> list[TrainingExample]:
-    """Examples of the split "dev", drawn by weight and in a random order, so that the first are a sample of all."""
+    """Draw examples of the split "dev" by weight and in a random order, so that the first are a sample of all."""
     dev = [example for example in examples if example.split == "dev"]
     return [dev[i] for i in EpochSampler(dev, seed).epoch(0)[:most]]
 
 
 def chrf_of(examples: Sequence[TrainingExample], translations: Sequence[Translation]) -> float:
-    """chrF++ of translations, 0 to 100; no number where there is nothing to compare with."""
+    """Measure chrF++ of translations, 0 to 100; NaN where there is nothing to compare with."""
     rows = [
         Translated(example.segment_id, done.text, (example.target,))
         for example, done in zip(examples, translations, strict=True)

@@ -19,15 +19,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from stt_platform.training.checkpoints import Checkpoint, Checkpoints
+from stt_platform.training.options import Optimizer, Options, Schedule
 
 if TYPE_CHECKING:
     import torch
 
-Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"]
-Schedule = Literal["linear", "cosine", "constant"]
 Autocast = Literal["none", "bfloat16"]
 Direction = Literal["min", "max"]
 
@@ -84,8 +85,7 @@ class Task(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class LoopOptions:
+class LoopOptions(Options):
     """How it is trained.
 
     Attributes:
@@ -116,44 +116,25 @@ class LoopOptions:
         ValueError: for a value that is out of its range.
     """
 
-    epochs: int = 3
-    max_steps: int | None = None
-    accumulation: int = 1
-    learning_rate: float = 1e-4
+    epochs: PositiveInt = 3
+    max_steps: PositiveInt | None = None
+    accumulation: PositiveInt = 1
+    learning_rate: float = Field(default=1e-4, gt=0, allow_inf_nan=False)
     schedule: Schedule = "linear"
-    warmup_steps: int = 500
-    warmup_share: float = 0.1
+    warmup_steps: NonNegativeInt = 500
+    warmup_share: float = Field(default=0.1, ge=0, le=1)
     weight_decay: float = 0.0
     max_grad_norm: float | None = 1.0
     optimizer: Optimizer = "adamw"
     seed: int = 42
-    checkpoint_every_steps: int | None = 500
+    checkpoint_every_steps: PositiveInt | None = 500
     checkpoint_every_s: float | None = 600.0
-    evaluate_every_steps: int | None = 500
+    evaluate_every_steps: PositiveInt | None = 500
     stop_on: tuple[tuple[str, Direction], ...] = ()
-    patience: int | None = None
-    keep: int = 2
-    average_share: float = 0.0
+    patience: PositiveInt | None = None
+    keep: PositiveInt = 2
+    average_share: float = Field(default=0.0, ge=0, le=1)
     autocast: Autocast = "none"
-
-    def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("accumulation", 1), ("warmup_steps", 0), ("keep", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} {getattr(self, name)!r}: at least {least} was expected")
-        for name in ("max_steps", "checkpoint_every_steps", "evaluate_every_steps", "patience"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)!r}: at least 1, or None, was expected")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"learning_rate {self.learning_rate!r}: a number above 0 was expected")
-        for name in ("warmup_share", "average_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} {getattr(self, name)!r}: a number from 0 to 1 was expected")
-        for name, choices in (("schedule", Schedule), ("optimizer", Optimizer), ("autocast", Autocast)):
-            if getattr(self, name) not in get_args(choices):
-                raise ValueError(f"{name} {getattr(self, name)!r}: use one of {', '.join(get_args(choices))}")
-        for measure, direction in self.stop_on:
-            if direction not in get_args(Direction):
-                raise ValueError(f"stop_on {measure!r} {direction!r}: use 'min' or 'max'")
 
 
 @dataclass(frozen=True)

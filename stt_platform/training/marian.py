@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from array import array
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from stt_platform.glossary.hints import TAG_DONE, TAG_SOURCE, TAG_TARGET
 from stt_platform.training.held_out import chrf_of, held_out_examples
+from stt_platform.training.options import Options
 from stt_platform.training.packing import IGNORED, Dropped, TokenisedExample
 from stt_platform.training.sampling import EpochSampler, shuffled
 from stt_platform.training.translation_set import TrainingExample
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
     from transformers import MarianMTModel
 
 
-@dataclass(frozen=True)
-class MarianOptions:
+class MarianOptions(Options):
     """What is trained on.
 
     Attributes:
@@ -39,23 +40,22 @@ class MarianOptions:
     """
 
     batch_tokens: int = 2048
-    most_tokens: int = 256
-    label_smoothing: float = 0.0
-    held_out: int = 500
-    translated: int = 100
+    most_tokens: PositiveInt = 256
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    held_out: NonNegativeInt = 500
+    translated: NonNegativeInt = 100
     max_new_tokens: int = 256
     seed: int = 42
 
-    def __post_init__(self) -> None:
-        for name, least in (("most_tokens", 1), ("batch_tokens", self.most_tokens), ("held_out", 0), ("translated", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} {getattr(self, name)!r}: at least {least} was expected")
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing {self.label_smoothing!r}: a number from 0 to below 1 was expected")
+    @model_validator(mode="after")
+    def _one_fits(self) -> Self:
+        if self.batch_tokens < self.most_tokens:
+            raise ValueError(f"batch_tokens {self.batch_tokens!r}: at least {self.most_tokens} was expected")
+        return self
 
 
 def load_marian(folder: str | Path, *, device: str = "cpu") -> tuple[MarianMTModel, Any]:
-    """A MarianMT model in float32 and its tokenizer, from a folder; nothing is downloaded.
+    """Load a MarianMT model in float32 and its tokenizer from a folder; nothing is downloaded.
 
     Raises:
         OSError: where the folder holds no such model.
@@ -73,7 +73,7 @@ class MarianTask:
     A micro-batch is one of examples of similar length, named by their numbers.
 
     Attributes:
-        held_out: examples that are watched, in a random order; the first of them are translated.
+        held_out: the validation set, in a random order; the first of it are translated.
         dropped: examples that are too long, and why. Nothing is cut.
         notes: what a user should know.
         translator: the model as it is at the moment.
@@ -104,16 +104,16 @@ class MarianTask:
         _freeze(model)
 
     def trainable(self) -> list[tuple[str, torch.nn.Parameter]]:
-        """All weights but those of the positions, sorted by name; one that stands in several places once."""
+        """List all weights but those of the positions, sorted by name; one that stands in several places once."""
         return sorted((name, p) for name, p in self._model.named_parameters() if p.requires_grad)
 
     def epoch(self, number: int) -> list[list[int]]:
-        """The micro-batches of an epoch, each the numbers of its examples."""
+        """List the micro-batches of an epoch, each the numbers of its examples."""
         batches = _by_length(self._train, self._sampler.epoch(number), self.options.batch_tokens)
         return shuffled(batches, self.options.seed, f"batches of epoch {number}")
 
     def loss(self, indices: Sequence[int], draw: int = 0) -> tuple[torch.Tensor, int]:
-        """The sum of the losses of all target tokens of these examples, and their number.
+        """Compute the sum of the losses of all target tokens of these examples, in nats, and their number.
 
         Args:
             draw: not used: nothing is drawn but dropout, by torch.
@@ -145,7 +145,7 @@ class MarianTask:
             raise ValueError(f"{folder / 'model.safetensors'} is of another model: see {other[0]}")
 
     def evaluate(self) -> dict[str, float]:
-        """Held-out "loss" in nats a token, without smoothing, and "chrf": chrF++ of greedy translations, 0 to 100."""
+        """Measure validation "loss" in nats a token, without smoothing, and "chrf": chrF++ of greedy translations, 0 to 100."""
         import torch
 
         measures: dict[str, float] = {}
@@ -159,13 +159,13 @@ class MarianTask:
         return measures
 
     def translate(self, examples: Sequence[TrainingExample]) -> list[Translation]:
-        """What the model as it is makes of the sources, which carry their hints."""
+        """Translate the sources, which carry their hints, with the model as it is."""
         sources = [example.source for example in examples]
         return self.translator.translate(sources, max_new_tokens=self.options.max_new_tokens)
 
     def parameters(self) -> dict[str, Any]:
-        """For the manifest of the model."""
-        return asdict(self.options)
+        """List what decides the training, for the manifest of the model."""
+        return self.options.model_dump()
 
     def _loss(self, examples: Sequence[TokenisedExample], label_smoothing: float) -> tuple[torch.Tensor, int]:
         import torch

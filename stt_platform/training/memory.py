@@ -2,8 +2,6 @@
 
 What can be counted is counted: weights with the constants of their quantisation, adapters, gradients, the states of the
 optimizer. Activations follow what transformers, PEFT and torch keep for the backward pass (`activations.py`).
-
-Gigabytes are decimal. A card "of 16 GB" has 17.2 of them.
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ from math import ceil
 
 from stt_platform.training.activations import activation_rows
 from stt_platform.training.architectures import ModelShape, Module
-from stt_platform.training.loop import Optimizer
-from stt_platform.training.training_shape import WIDTHS, MemoryRow, Part, Precision, TrainingShape, gigabytes, millions
+from stt_platform.training.options import Optimizer
+from stt_platform.training.training_shape import WIDTHS, MemoryRow, Part, Precision, TrainingShape, millions
 
 # Kernels, handles and workspaces of CUDA, cuBLAS and bitsandbytes, outside torch's allocator.
 _CONTEXT_BYTES = 800_000_000
@@ -36,9 +34,7 @@ class MemoryEstimate:
     """All parts of one training.
 
     Attributes:
-        rows: the parts.
-        parameters: of the model.
-        trained: parameters that are trained.
+        parameters, trained: of the model, and those that are trained.
     """
 
     rows: tuple[MemoryRow, ...]
@@ -66,11 +62,6 @@ class TrainedTensor:
 
     parameters: int
     precision: Precision
-
-    @property
-    def bytes(self) -> int:
-        """Of the tensor itself, and of its gradient."""
-        return self.parameters * WIDTHS[self.precision]
 
 
 def estimate(model: ModelShape, training: TrainingShape) -> MemoryEstimate:
@@ -156,18 +147,18 @@ def _weight_rows(model: ModelShape, training: TrainingShape) -> Iterator[MemoryR
 def _trained_rows(
     adapters: Sequence[TrainedTensor], copies: Sequence[TrainedTensor], training: TrainingShape
 ) -> Iterator[MemoryRow]:
-    if adapters:
-        words = (
-            f"rank {training.rank}: {millions(_count(adapters))} parameters of {WIDTHS[training.adapter_dtype]} bytes"
-        )
-        yield MemoryRow("adapter", "adapters", _bytes(adapters), words)
-    if copies:
-        names = ", ".join(training.modules_to_save)
-        words = (
-            f"modules_to_save: {millions(_count(copies))} parameters of {WIDTHS[training.dtype]} bytes, a copy each, even "
-            "where they are one tensor in the model"
-        )
-        yield MemoryRow("adapter", f"trained copies of {names}", _bytes(copies), words)
+    names = ", ".join(training.modules_to_save)
+    for what, tensors, how in (
+        ("adapters", adapters, f"rank {training.rank}"),
+        (
+            f"trained copies of {names}",
+            copies,
+            "modules_to_save, a copy each, even where they are one tensor in the model",
+        ),
+    ):
+        if tensors:
+            size, count = _bytes(tensors), _count(tensors)
+            yield MemoryRow("adapter", what, size, f"{how}: {millions(count)} parameters of {size / count:g} bytes")
 
 
 def _state_rows(trained: Sequence[TrainedTensor], training: TrainingShape) -> Iterator[MemoryRow]:
@@ -176,8 +167,6 @@ def _state_rows(trained: Sequence[TrainedTensor], training: TrainingShape) -> It
     yield MemoryRow("gradients", "gradients", _bytes(trained), words)
     size, paged = optimizer_bytes(trained, training.optimizer)
     words = f"{training.optimizer}: two for each trained parameter, {size / count:.2f} bytes together"
-    if training.optimizer.startswith("paged"):
-        words += f"; {gigabytes(paged)} of it can be moved to the host"
     yield MemoryRow("optimizer", "optimizer states", size, words, pageable_bytes=paged)
 
 
@@ -198,4 +187,4 @@ def _count(tensors: Sequence[TrainedTensor]) -> int:
 
 
 def _bytes(tensors: Sequence[TrainedTensor]) -> int:
-    return sum(tensor.bytes for tensor in tensors)
+    return sum(tensor.parameters * WIDTHS[tensor.precision] for tensor in tensors)

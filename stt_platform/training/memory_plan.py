@@ -60,23 +60,16 @@ class MemoryPlan:
     Attributes:
         rows: of one micro-batch; `accumulation` of these make a step.
         words: the plan in a sentence.
-        budget_bytes: what the card has for this training; None without a card.
     """
 
     rows: int
     accumulation: int
     words: str
     estimate: MemoryEstimate
-    budget_bytes: int | None
 
 
 def plan(
-    model: ModelShape,
-    training: TrainingShape,
-    *,
-    card_bytes: int | None,
-    effective_batch: int,
-    used_bytes: int = 0,
+    model: ModelShape, training: TrainingShape, *, card_bytes: int | None, effective_batch: int, used_bytes: int = 0
 ) -> MemoryPlan:
     """Choose the biggest micro-batch that fits, up to the rows that `training` asks for.
 
@@ -95,7 +88,7 @@ def plan(
     if card_bytes is None:
         rows, found = sizes[0], estimate(model, replace(training, rows=sizes[0]))
         words = f"{rows} × {effective_batch // rows} rows a step, on a CPU: about {gigabytes(found.total_bytes)}"
-        return MemoryPlan(rows, effective_batch // rows, words, found, None)
+        return MemoryPlan(rows, effective_batch // rows, words, found)
     budget = int(card_bytes * (1 - _HEADROOM)) - used_bytes
     for rows in sizes:
         found = estimate(model, replace(training, rows=rows))
@@ -105,7 +98,7 @@ def plan(
                 f"{f' (not {sizes[0]}, which do not fit)' if rows < sizes[0] else ''}: {gigabytes(found.total_bytes)} "
                 f"of the {gigabytes(budget)} that a card of {gigabytes(card_bytes)} has for it"
             )
-            return MemoryPlan(rows, effective_batch // rows, words, found, budget)
+            return MemoryPlan(rows, effective_batch // rows, words, found)
     raise _refusal(model, replace(training, rows=1), card_bytes, used_bytes, budget)
 
 
@@ -141,8 +134,13 @@ def _refusal(model: ModelShape, training: TrainingShape, card_bytes: int, used_b
         f"{training.sequence_length:,} tokens at a time, and a card of {gigabytes(card_bytes)} has "
         f"{gigabytes(budget)} for it (less {_HEADROOM:.0%} for what the allocator loses{others})",
         "the most of it: " + "; ".join(f"{row.what} {gigabytes(row.bytes)} ({row.words})" for row in biggest),
-        *_paging(found, budget),
     ]
+    paged = found.total_bytes - found.unpageable_bytes
+    if paged and found.unpageable_bytes > budget:
+        lines.append(f"paging does not help: {gigabytes(found.unpageable_bytes)} cannot be moved to the host")
+    elif paged:
+        moved = f"{gigabytes(paged)} there and back in every step ({2 * paged / _PCIE_BYTES_PER_S:.1f} s)"
+        lines.append(f"paging would let it run, but moves {moved}")
     for change in changes:
         enough = ", which is enough" if change.fits else ""
         lines.append(f"to change: {change.what}, saves {gigabytes(change.saved_bytes)}{enough}")
@@ -151,15 +149,6 @@ def _refusal(model: ModelShape, training: TrainingShape, card_bytes: int, used_b
     elif taken > 1:
         lines.append(f"together enough, with {gigabytes(total)}: {'; '.join(each.what for each in changes[:taken])}")
     return DoesNotFit(".\n".join(lines), changes, remedy if total <= budget else None)
-
-
-def _paging(found: MemoryEstimate, budget: int) -> Iterator[str]:
-    paged = found.total_bytes - found.unpageable_bytes
-    if paged and found.unpageable_bytes > budget:
-        yield f"paging does not help: {gigabytes(found.unpageable_bytes)} cannot be moved to the host"
-    elif paged:
-        seconds = 2 * paged / _PCIE_BYTES_PER_S
-        yield f"paging would let it run, but moves {gigabytes(paged)} there and back in every step ({seconds:.1f} s)"
 
 
 def _ideas(training: TrainingShape) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -181,5 +170,3 @@ def _ideas(training: TrainingShape) -> Iterator[tuple[str, dict[str, Any]]]:
     if training.sequence_length >= 2 * _MIN_ROW_TOKENS:
         half = training.sequence_length // 2
         yield f"rows of {half:,} tokens", {"sequence_length": half}
-    if training.method == "lora" and training.rank > 1:
-        yield f"rank {training.rank // 2} instead of {training.rank}", {"rank": training.rank // 2}

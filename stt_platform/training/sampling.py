@@ -48,7 +48,7 @@ class EpochSampler:
         ]
 
     def epoch(self, number: int) -> list[int]:
-        """The examples of an epoch, by their numbers, shuffled.
+        """Draw the examples of an epoch, by their numbers, shuffled.
 
         Args:
             number: from 0 on.
@@ -63,6 +63,6 @@ class EpochSampler:
 
 
 def shuffled(items: Sequence[Item], seed: int, name: str) -> list[Item]:
-    """The items in an order that depends on seed and name alone, and on how many there are."""
+    """Shuffle items into an order that depends on seed and name alone, and on how many there are."""
     order = sorted(range(len(items)), key=lambda k: seeded_uniform(seed, name, str(k)))
     return [items[k] for k in order]

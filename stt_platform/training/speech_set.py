@@ -1,4 +1,4 @@
-"""What the recogniser learns from: which text each chunk is taught with, and what else belongs into the set.
+"""The training and validation sets of the recogniser: the label of each chunk, and what else belongs into them.
 
 The best text there is wins: what a person corrected, what a person wrote down from scratch, what systems of different
 kinds agree on, and only then the automatic text, as far as the measured error rate of such texts allows.
@@ -15,6 +15,7 @@ from math import ceil
 from typing import Any, Literal
 
 from stt_platform.machine.seeded import seeded_uniform
+from stt_platform.training.options import SpeechMixOptions
 
 CORRECTION, REFERENCE, SCRIPT, AGREEMENT, AUTOMATIC = "correction", "reference", "script", "agreement", "automatic"
 NO_SPEECH, REPLAY = "no_speech", "replay"
@@ -28,16 +29,16 @@ _SHORTEST_S = 0.5
 
 
 class NothingToLearn(ValueError):
-    """No chunk is left to learn from: says what became of them, and what to do."""
+    """No chunk is left to train on: says what became of them, and what to do."""
 
 
 @dataclass(frozen=True)
 class LabelledChunk:
-    """A chunk of a sermon that teaches or is watched, with every text there is for it.
+    """A chunk of a training or validation sermon, with every text there is for it.
 
     Attributes:
         split: "train" or "dev".
-        automatic: what the recogniser heard, with its `avg_logprob`; `reliable` where other systems agree.
+        automatic: the transcript of the recogniser, with its `avg_logprob`; `reliable` where other systems agree.
         correction: of a person who saw the automatic text; "" where the person found that nobody speaks. None: not
             corrected. `refused` says why a person found it unusable.
         reference: by a person from scratch; `script`: the part of a known script.
@@ -70,28 +71,16 @@ class OtherSound:
     text: str
 
 
-@dataclass(frozen=True)
-class SpeechSetOptions:
+class SpeechSetOptions(SpeechMixOptions):
     """How the set is made.
 
     Attributes:
         policy: how automatic texts are used, see `speech_set`.
-        min_avg_logprob: for "confidence_filter".
-        drop_worst: share of the automatic texts that "drop_worst" leaves out, 0 to 1.
-        replay_ratio: share of general English in what teaches, 0 to below 1, as far as there is some.
-        no_speech_share, timestamp_share: shares of the examples.
-        most_dev: chunks that are watched.
-        seed: of every draw.
+        most_dev: chunks of the validation set.
     """
 
     policy: Policy = "drop_worst"
-    min_avg_logprob: float = -0.5
-    drop_worst: float = 0.2
-    replay_ratio: float = 0.7
-    no_speech_share: float = 0.03
-    timestamp_share: float = 0.2
     most_dev: int = 64
-    seed: int = 42
 
 
 @dataclass(frozen=True)
@@ -100,8 +89,8 @@ class SpeechExample:
 
     Attributes:
         kind: one of `KINDS`.
-        weak: taught in the first pass only.
-        times_s: when its speech begins and ends, where it is taught with times; else None.
+        weak: in the first pass only.
+        times_s: when its speech begins and ends, where its label carries times; else None.
         confidence: `avg_logprob` of the automatic text; None where there is none.
     """
 
@@ -119,7 +108,7 @@ class SpeechExample:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A chunk that does not teach, and why."""
+    """A chunk that is in neither set, and why."""
 
     chunk_id: str
     sermon: str
@@ -135,7 +124,7 @@ class SpeechSet:
     options: SpeechSetOptions
 
     def manifest(self, sound_sha256: Mapping[str, str]) -> dict[str, Any]:
-        """What is in it, for JSON: hash, counts, hours by kind, sermons, and what was left out by reason.
+        """Describe the set for JSON: hash, counts, hours by kind, sermons, and what was left out by reason.
 
         Args:
             sound_sha256: of the sound of each example.
@@ -176,17 +165,17 @@ def speech_set(
     Automatic texts on which no other system agrees are used by the policy: "confidence_filter" takes those whose average
     log probability is high enough; "drop_worst" all but the worst; "weak_then_clean" all, in the first pass only, before
     passes over the rest; "transcribe_again" none: they have too many errors, and a better recogniser has to write them.
-    Chunks of dev sermons are watched, and need a text that no model under training wrote.
+    Chunks of validation sermons need a text that no model under training wrote.
 
     Raises:
-        NothingToLearn: no chunk has a text that may teach.
+        NothingToLearn: no chunk has a text that may be trained on.
     """
     options = options or SpeechSetOptions()
     everything = sorted(chunks, key=lambda chunk: chunk.chunk_id)
-    taught: list[SpeechExample] = []
+    usable: list[SpeechExample] = []
     left_out: list[LeftOut] = []
-    heard_alone = [chunk for chunk in everything if chunk.split == "train" and _best(chunk)[0] == AUTOMATIC]
-    automatic = _admitted(heard_alone, options)
+    automatic_only = [chunk for chunk in everything if chunk.split == "train" and _best(chunk)[0] == AUTOMATIC]
+    automatic = _refused_by_policy(automatic_only, options)
     for chunk in everything:
         kind, text = _best(chunk)
         reason = _refusal(chunk, kind) or automatic.get(chunk.chunk_id, "")
@@ -194,20 +183,20 @@ def speech_set(
             left_out.append(LeftOut(chunk.chunk_id, chunk.sermon, reason))
             continue
         weak = kind == AUTOMATIC and options.policy == "weak_then_clean"
-        taught.append(_example(chunk, kind if text else NO_SPEECH, text, weak, options))
-    watched, too_many = _watched([row for row in taught if row.split == "dev"], options)
+        usable.append(_example(chunk, kind if text else NO_SPEECH, text, weak, options))
+    validation, too_many = _validation([row for row in usable if row.split == "dev"], options)
     left_out += [LeftOut(row.example_id, row.sermon, "enough chunks are watched already") for row in too_many]
-    teaching = [row for row in taught if row.split == "train"]
-    if not any(row.text for row in teaching):
+    train = [row for row in usable if row.split == "train"]
+    if not any(row.text for row in train):
         raise NothingToLearn(_nothing(left_out, len(everything)))
-    teaching += _others(silences, NO_SPEECH, _share_of(len(teaching), options.no_speech_share), options)
-    teaching += _others(replay, REPLAY, _share_of(len(teaching), options.replay_ratio), options)
-    rows = sorted([*teaching, *watched], key=lambda row: (row.split, row.kind, row.example_id))
+    train += _others(silences, NO_SPEECH, _share_of(len(train), options.no_speech_share), options)
+    train += _others(replay, REPLAY, _share_of(len(train), options.replay_ratio), options)
+    rows = sorted([*train, *validation], key=lambda row: (row.split, row.kind, row.example_id))
     return SpeechSet(tuple(rows), tuple(sorted(left_out, key=lambda row: row.chunk_id)), options)
 
 
 def _best(chunk: LabelledChunk) -> tuple[str, str]:
-    """The best text that there is, and what kind it is."""
+    """Choose the best text that there is, with its kind."""
     choices = ((CORRECTION, chunk.correction), (REFERENCE, chunk.reference), (SCRIPT, chunk.script))
     for kind, text in choices:
         if text is not None:
@@ -227,8 +216,8 @@ def _refusal(chunk: LabelledChunk, kind: str) -> str:
     return ""
 
 
-def _admitted(chunks: Sequence[LabelledChunk], options: SpeechSetOptions) -> dict[str, str]:
-    """Why automatic texts are not used, by chunk; those that are used are not named."""
+def _refused_by_policy(chunks: Sequence[LabelledChunk], options: SpeechSetOptions) -> dict[str, str]:
+    """Give the reasons for which automatic texts are not used, by chunk."""
     if options.policy == "transcribe_again":
         reason = "the automatic texts have too many errors to learn from: transcribe with a better recogniser first"
         return {chunk.chunk_id: reason for chunk in chunks}
@@ -261,7 +250,7 @@ def _example(chunk: LabelledChunk, kind: str, text: str, weak: bool, options: Sp
     )
 
 
-def _watched(
+def _validation(
     rows: Sequence[SpeechExample], options: SpeechSetOptions
 ) -> tuple[list[SpeechExample], list[SpeechExample]]:
     chosen = sorted(rows, key=lambda row: (seeded_uniform(options.seed, "watched", row.example_id), row.example_id))
@@ -276,7 +265,7 @@ def _others(sounds: Iterable[OtherSound], kind: str, most: int, options: SpeechS
 
 
 def _share_of(others: int, share: float) -> int:
-    """How many make up a share of a whole that has so many others."""
+    """Count how many make up a share of a whole that has so many others."""
     return round(others * share / (1 - share))
 
 

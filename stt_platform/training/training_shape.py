@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from stt_platform.training.architectures import ModelShape, Module
-from stt_platform.training.loop import Optimizer
+from stt_platform.training.options import Optimizer
 
 Precision = Literal["bfloat16", "float32"]
 Part = Literal["weights", "adapter", "gradients", "optimizer", "activations", "logits", "workspace", "context"]
@@ -26,13 +26,11 @@ class TrainingShape:
     Attributes:
         method: "lora" trains adapters (Hu et al. 2022), and with `quantisation` that is QLoRA (Dettmers et al. 2023);
             "full" trains all weights.
-        rank: of the adapters.
         targets: the linear layers that get one, as PEFT reads it: "all-linear", one regular expression for whole names,
             or last parts of names.
         modules_to_save: modules that are copied and trained whole, by the end of their names.
         lora_dropout: before the first matrix of an adapter, 0 to 1.
-        dtype: of the weights that are not quantised.
-        adapter_dtype: of the adapters; PEFT's default is float32.
+        dtype, adapter_dtype: of the weights that are not quantised, and of the adapters (PEFT's default is float32).
         autocast: whether the loss is computed under `torch.autocast` in bfloat16.
         quantisation: of the frozen weights: 4 bits with double quantisation ("nf4"), 8 bits ("int8") or "none".
         checkpointing: keep the input of each block, and compute the rest again in the backward pass.
@@ -93,8 +91,7 @@ class MemoryRow:
     """One part of the memory.
 
     Attributes:
-        what: it is, for people.
-        words: the arithmetic, for people.
+        what, words: it is, and the arithmetic, for people.
         pageable_bytes: of these, what a paged optimizer may move to the host's memory.
     """
 

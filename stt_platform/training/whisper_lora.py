@@ -6,22 +6,23 @@ no better (LoRA-Whisper, Interspeech 2024).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from pydantic import Field, PositiveInt
+
 from stt_platform.evaluation.church_english import normalise_church_english
 from stt_platform.evaluation.wer import word_errors
-from stt_platform.training.lora_files import load_lora, save_lora
+from stt_platform.training.lora import LoraTask
+from stt_platform.training.options import Targets, WhisperTrainingOptions
 from stt_platform.training.whisper_data import IGNORED, SpecAugment, Tokens, WhisperSet
 
 if TYPE_CHECKING:
     import torch
     from transformers import WhisperForConditionalGeneration
 
-Targets = Literal["q_proj,v_proj", "attention", "all-linear"]
 Base = Literal["float32", "bfloat16", "int8"]
 
 # Of encoder and decoder: the names are the same in both, and in the attention of the decoder to the encoder.
@@ -32,51 +33,22 @@ _MODULES: dict[str, list[str]] = {
 }
 
 
-@dataclass(frozen=True)
-class WhisperLoraOptions:
+class WhisperLoraOptions(WhisperTrainingOptions):
     """What is trained, and how it is fed.
 
     Attributes:
-        rank: of the two matrices of each layer.
-        alpha: what is learnt counts alpha / rank times.
-        dropout: before the first matrix, 0 to 1.
-        targets: layers that are adapted: queries and values, all of the attention, or all linear layers.
-        micro_batch: examples at once.
-        checkpointing: keep the activations of one layer at a time and compute the others again.
         spec_augment: what is blanked out of the examples; None for nothing.
         eval_batch: examples at once when measuring.
         max_new_tokens: most tokens of a transcript.
-        easy_first: whether the first epoch goes from easy to hard, by the base model's own confidence.
-        seed: of the first weights, and of the order of the examples.
-
-    Raises:
-        ValueError: for a value that is out of its range.
     """
 
-    rank: int = 32
-    alpha: int = 64
-    dropout: float = 0.05
-    targets: Targets = "q_proj,v_proj"
-    micro_batch: int = 4
-    checkpointing: bool = True
-    spec_augment: SpecAugment | None = field(default_factory=SpecAugment)
-    eval_batch: int = 16
-    max_new_tokens: int = 225
-    easy_first: bool = False
-    seed: int = 42
-
-    def __post_init__(self) -> None:
-        for name in ("rank", "alpha", "micro_batch", "eval_batch", "max_new_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)!r}: at least 1 was expected")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout {self.dropout!r}: a number from 0 to below 1 was expected")
-        if self.targets not in _MODULES:
-            raise ValueError(f"targets {self.targets!r}: use one of {', '.join(get_args(Targets))}")
+    spec_augment: SpecAugment | None = Field(default_factory=SpecAugment)
+    eval_batch: PositiveInt = 16
+    max_new_tokens: PositiveInt = 225
 
 
 def target_modules(targets: Targets) -> list[str]:
-    """Names of the layers that are adapted."""
+    """Name the layers that are adapted."""
     return list(_MODULES[targets])
 
 
@@ -141,7 +113,7 @@ def load_whisper(
 
 
 def attention(device: str, dtype: torch.dtype) -> str:
-    """FlashAttention-2 where package, card (Ampere or newer) and arithmetic allow it, else that of torch."""
+    """Choose FlashAttention-2 where package, card (Ampere or newer) and arithmetic allow it, else that of torch."""
     import torch
     from transformers.utils import is_flash_attn_2_available
 
@@ -149,7 +121,7 @@ def attention(device: str, dtype: torch.dtype) -> str:
     return "flash_attention_2" if allowed and torch.cuda.get_device_capability(device)[0] >= 8 else "sdpa"
 
 
-class WhisperLoraTask:
+class WhisperLoraTask(LoraTask):
     """Training LoRA of a Whisper model; the task of `stt_platform.training.loop`."""
 
     def __init__(
@@ -165,8 +137,8 @@ class WhisperLoraTask:
         """
         Args:
             checkpoint: see `load_whisper`. The adapter is put into its model.
-            train: what is learned from, made with the checkpoint's own tokenizer and feature extractor.
-            held_out: what is measured on; None for no measures.
+            train: the training set, made with the checkpoint's own tokenizer and feature extractor.
+            held_out: the validation set; None for no measures.
             base_name, base_revision: what the adapter says it belongs to.
         """
         self.options = options or WhisperLoraOptions()
@@ -174,44 +146,26 @@ class WhisperLoraTask:
         self._base = checkpoint.model
         # The start, language and task, and that there are no timestamps.
         self._told = len(checkpoint.tokens.language_and_task) + 2
-        self._model = _adapted(checkpoint.model, self.options, base_name, base_revision)
-
-    def trainable(self) -> list[tuple[str, torch.nn.Parameter]]:
-        """The matrices of the adapter, sorted by name."""
-        return sorted((name, p) for name, p in self._model.named_parameters() if p.requires_grad)
+        names = {"base_name": base_name, "base_revision": base_revision}
+        # With a task, PEFT calls the model with `input_ids`, which Whisper's encoder does not have.
+        super().__init__(checkpoint.model, self.options, target_modules(self.options.targets), task_type=None, **names)
 
     def epoch(self, number: int) -> list[list[int]]:
-        """The micro-batches of an epoch, each the indices of its examples."""
+        """List the micro-batches of an epoch, each the indices of its examples."""
         chosen = self.options
         return self._train.epoch(number, chosen.micro_batch, chosen.seed, easy_first=chosen.easy_first)
 
     def loss(self, indices: Sequence[int], draw: int = 0) -> tuple[torch.Tensor, int]:
-        """The sum of the losses of all target tokens of these examples, and their number.
+        """Compute the sum of the losses of all target tokens of these examples, in nats, and their number.
 
         Args:
             draw: what SpecAugment depends on.
         """
-        augment = self.options.spec_augment if self._model.training else None
+        augment = self.options.spec_augment if self.network.training else None
         return self._loss(self._train, indices, augment, draw)
 
-    def train_mode(self) -> None:
-        """Dropout and SpecAugment on."""
-        self._model.train()
-
-    def eval_mode(self) -> None:
-        """Dropout and SpecAugment off."""
-        self._model.eval()
-
-    def save(self, folder: Path) -> None:
-        """Write the adapter as PEFT reads it."""
-        save_lora(self._model, folder)
-
-    def load(self, folder: Path) -> None:
-        """Take the weights that `save` wrote."""
-        load_lora(self._model, folder)
-
     def evaluate(self) -> dict[str, float]:
-        """Held-out "loss" in nats a token, and "wer" of greedy transcripts, all errors over all words, 0 on.
+        """Measure validation "loss" in nats a token, and "wer" of greedy transcripts, all errors over all words, 0 on.
 
         Both with texts as `normalise_church_english` compares them. Without words to compare with there is no "wer".
         """
@@ -229,7 +183,7 @@ class WhisperLoraTask:
         return measures if wer is None else measures | {"wer": wer}
 
     def transcribe(self, sounds: WhisperSet) -> list[str]:
-        """What the model as it is hears in each example, by greedy search and without timestamps."""
+        """Transcribe each example with the model as it is, by greedy search and without timestamps."""
         import torch
 
         done: dict[int, str] = {}
@@ -249,15 +203,9 @@ class WhisperLoraTask:
                 done |= {index: text.strip() for index, text in zip(batch, texts, strict=True)}
         return [done[index] for index in range(len(sounds))]
 
-    @contextmanager
-    def base(self) -> Iterator[None]:
-        """Within it, the model is what it was before."""
-        with self._model.disable_adapter():
-            yield
-
     def parameters(self) -> dict[str, Any]:
-        """For the manifest of the adapter."""
-        return {**asdict(self.options), "target_modules": target_modules(self.options.targets)}
+        """List what decides the training, for the manifest of the adapter."""
+        return {**self.options.model_dump(), "target_modules": target_modules(self.options.targets)}
 
     def _loss(
         self, sounds: WhisperSet, indices: Sequence[int], augment: SpecAugment | None = None, draw: int = 0
@@ -283,31 +231,3 @@ def _batches(sounds: WhisperSet, size: int) -> list[list[int]]:
     """All examples, those with texts of similar length together."""
     order = sorted(range(len(sounds)), key=lambda index: (-len(sounds.targets[index].read), index))
     return [order[start : start + size] for start in range(0, len(order), size)]
-
-
-def _adapted(
-    model: WhisperForConditionalGeneration, options: WhisperLoraOptions, base_name: str, base_revision: str | None
-) -> Any:
-    import torch
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(
-        r=options.rank,
-        lora_alpha=options.alpha,
-        lora_dropout=options.dropout,
-        target_modules=target_modules(options.targets),
-        bias="none",
-        # With a task, PEFT calls the model with `input_ids`, which Whisper's encoder does not have.
-        task_type=None,
-        revision=base_revision,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(options.seed)
-        # What is trained is kept in float32, whatever the base is in: bfloat16 would swallow small steps.
-        adapted = get_peft_model(model, config, autocast_adapter_dtype=True)
-    # PEFT puts the folder of this machine there.
-    adapted.peft_config["default"].base_model_name_or_path = base_name
-    if options.checkpointing:
-        # Torch's old way computes no gradient in the encoder, whose input needs none.
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-    return adapted

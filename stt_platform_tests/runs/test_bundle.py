@@ -29,7 +29,7 @@ from stt_platform.settings import PlatformError, load_settings
 from stt_platform.store.choices import Champion, record_speech_champion, speech_champion
 from stt_platform.store.stages import CORPUS, current_output
 from stt_platform.training.causal_lora import TARGET_MODULES
-from stt_platform.training.lora_files import save_lora
+from stt_platform.training.lora import save_lora
 from stt_platform_tests.bundle_home import RECOGNISER, add_recogniser, add_report, build_home, whisper_base
 from stt_platform_tests.sealed_bundles import WEIGHTS, flip, latest_bundle
 from stt_platform_tests.translation_home import BASE

@@ -168,7 +168,7 @@ def test_accumulation_does_not_change_the_gradient(text_folder: Path) -> None:
 
 def test_only_linear_layers_of_the_language_model_learn_and_all_of_them_do(folder: Path) -> None:
     task = task_of(folder, dropout=0.1)
-    before = {name: p.detach().clone() for name, p in task._model.named_parameters() if not p.requires_grad}
+    before = {name: p.detach().clone() for name, p in task.network.named_parameters() if not p.requires_grad}
     names = [name for name, _ in task.trainable()]
     assert names == sorted(names)
     # Three layers, seven linear layers in each, two matrices for each.
@@ -182,7 +182,7 @@ def test_only_linear_layers_of_the_language_model_learn_and_all_of_them_do(folde
         optimizer.step()
     still = [name for name, p in task.trainable() if not p.grad.any() or not torch.isfinite(p.grad).all()]
     assert still == []
-    after = dict(task._model.named_parameters())
+    after = dict(task.network.named_parameters())
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
@@ -240,7 +240,7 @@ def test_held_out_measures_are_of_the_adapter_and_of_the_base(text_folder: Path)
     stir(task)
     after = task.evaluate()
     assert after["loss"] != before["loss"]
-    with task.base():
+    with task.network.disable_adapter():
         assert task.evaluate() == before
     assert task.evaluate() == after
     assert task_of(text_folder, EXAMPLES[:16]).evaluate() == {}
@@ -306,7 +306,7 @@ def test_a_quantised_base_learns_and_stays_as_it_is(tmp_path: Path, images: bool
 
     folder = tiny_gemma(tmp_path / "base", images=images)
     task = task_of(folder, quantisation="nf4", dropout=0.05)
-    layers = [module for module in task._model.modules() if isinstance(module, Linear4bit)]
+    layers = [module for module in task.network.modules() if isinstance(module, Linear4bit)]
     assert len(layers) >= 3 * 7
     state = layers[0].weight.quant_state
     assert (state.quant_type, state.nested) == ("nf4", True)

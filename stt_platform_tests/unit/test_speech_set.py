@@ -12,6 +12,7 @@ from stt_platform.training.speech_set import (
     SpeechSetOptions,
     speech_set,
 )
+from stt_platform_tests.options import changed
 
 
 def chunk(number: int, **values) -> LabelledChunk:
@@ -51,14 +52,14 @@ def test_the_best_text_there_is_wins(texts: dict, kind: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("policy", "kept", "weak"),
     [
-        (SpeechSetOptions("confidence_filter", min_avg_logprob=-0.045), 5, 0),
-        (SpeechSetOptions("drop_worst", drop_worst=0.2), 7, 0),
-        (SpeechSetOptions("weak_then_clean"), 9, 9),
-        (SpeechSetOptions("transcribe_again"), 0, 0),
+        (SpeechSetOptions(policy="confidence_filter", min_avg_logprob=-0.045), 5, 0),
+        (SpeechSetOptions(policy="drop_worst", drop_worst=0.2), 7, 0),
+        (SpeechSetOptions(policy="weak_then_clean"), 9, 9),
+        (SpeechSetOptions(policy="transcribe_again"), 0, 0),
     ],
 )
 def test_the_policy_decides_about_automatic_texts_only(policy: SpeechSetOptions, kept: int, weak: int) -> None:
-    options = replace(policy, replay_ratio=0, no_speech_share=0)
+    options = changed(policy, replay_ratio=0, no_speech_share=0)
     found = speech_set([*(chunk(k) for k in range(9)), chunk(90, correction="by hand")], options=options)
     assert sum(row.kind == "automatic" for row in found.examples) == kept
     assert sum(row.weak for row in found.examples) == weak
@@ -78,7 +79,7 @@ def test_dev_sermons_are_watched_with_peoples_texts_and_never_teach() -> None:
     assert [(row.example_id, row.split) for row in found.examples] == [("c004", "dev"), ("c001", "train")]
     assert {row.chunk_id for row in found.left_out} == {"c002", "c003"}
     few = speech_set(
-        [chunk(k, split="dev", reference="x") for k in range(9)] + [chunk(10)], options=replace(BARE, most_dev=4)
+        [chunk(k, split="dev", reference="x") for k in range(9)] + [chunk(10)], options=changed(BARE, most_dev=4)
     )
     assert sum(row.split == "dev" for row in few.examples) == 4
 
@@ -95,11 +96,11 @@ def test_shares_are_of_the_whole_as_far_as_there_is_some() -> None:
 
 
 def test_a_share_of_the_examples_carries_times() -> None:
-    found = speech_set([chunk(k) for k in range(500)], options=replace(BARE, timestamp_share=0.2))
+    found = speech_set([chunk(k) for k in range(500)], options=changed(BARE, timestamp_share=0.2))
     timed = [row for row in found.examples if row.times_s]
     assert 0.15 < len(timed) / 500 < 0.25
     assert all(row.times_s == (0.2, 7.5) for row in timed)
-    none = speech_set([chunk(1, speech_s=None)], options=replace(BARE, timestamp_share=0.49))
+    none = speech_set([chunk(1, speech_s=None)], options=changed(BARE, timestamp_share=0.49))
     assert none.examples[0].times_s is None
 
 
@@ -124,7 +125,7 @@ def test_nothing_to_learn_from_says_what_became_of_the_chunks() -> None:
     with pytest.raises(
         NothingToLearn, match=r"none of 2 chunks.*1 the automatic texts have too many errors.*label_policy"
     ):
-        speech_set([chunk(1), chunk(2, refused="two people speak")], options=replace(BARE, policy="transcribe_again"))
+        speech_set([chunk(1), chunk(2, refused="two people speak")], options=changed(BARE, policy="transcribe_again"))
     with pytest.raises(NothingToLearn, match="there are no chunks"):
         speech_set([])
     assert speech_set([chunk(1), chunk(2, refused="hymn")], options=BARE).left_out[0].reason.endswith("unusable: hymn")

@@ -4,7 +4,6 @@ import math
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from stt_platform.training.loop import (
     learning_rate,
     train,
 )
+from stt_platform_tests.options import changed
 from stt_platform_tests.tiny_task import OPTIONS, TinyTask
 
 
@@ -75,7 +75,7 @@ def test_one_batch_of_eight_is_four_of_two(tmp_path: Path) -> None:
     for size, accumulation in ((8, 1), (2, 4), (1, 8)):
         task = TinyTask(batch_size=size, dropout=0.0)
         task.train_mode = task.model.eval
-        options = replace(OPTIONS, accumulation=accumulation, max_grad_norm=None)
+        options = changed(OPTIONS, accumulation=accumulation, max_grad_norm=None)
         found[size] = train(task, options, Checkpoints(tmp_path, str(size))).steps
     for size in (2, 1):
         assert [step.tokens for step in found[size]] == [step.tokens for step in found[8]]
@@ -130,10 +130,10 @@ class Remembering(TinyTask):
 
 def test_the_mean_of_the_last_steps_comes_out(tmp_path: Path) -> None:
     plain, averaged = Remembering(), TinyTask()
-    options = replace(OPTIONS, stop_on=())
+    options = changed(OPTIONS, stop_on=())
     train(plain, options, Checkpoints(tmp_path, "a"))
     checkpoints = Checkpoints(tmp_path, "b")
-    trained = train(averaged, replace(options, average_share=8 / 21), checkpoints)
+    trained = train(averaged, changed(options, average_share=8 / 21), checkpoints)
     last = [*plain.seen[14:], weights(plain)]
     assert len(last) == 8
     for name, value in weights(averaged).items():
@@ -145,7 +145,7 @@ def test_the_mean_of_the_last_steps_comes_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("steps", [7, 15, 20])
 def test_stopped_and_resumed_has_the_same_mean(tmp_path: Path, steps: int) -> None:
-    options = replace(OPTIONS, average_share=0.5)
+    options = changed(OPTIONS, average_share=0.5)
     unbroken, resumed = TinyTask(), TinyTask()
     train(unbroken, options, Checkpoints(tmp_path, "a"))
     progress, should_stop = stop_after(steps)
@@ -173,7 +173,7 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed_is_unbroken(tmp_path: Path
 
 @pytest.mark.parametrize("optimizer", ["adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"])
 def test_the_optimizers_of_bitsandbytes_train_and_resume(tmp_path: Path, optimizer: str) -> None:
-    options = replace(OPTIONS, optimizer=optimizer)
+    options = changed(OPTIONS, optimizer=optimizer)
     unbroken = TinyTask()
     whole = train(unbroken, options, Checkpoints(tmp_path, "a"))
     assert whole.evaluations[-1].measures["loss"] < whole.evaluations[0].measures["loss"]
@@ -196,9 +196,9 @@ def test_training_again_trains_nothing(tmp_path: Path) -> None:
 
 def test_random_numbers_come_from_the_place_in_the_data(tmp_path: Path) -> None:
     task, other = TinyTask(), TinyTask()
-    options = replace(OPTIONS, stop_on=(), evaluate_every_steps=None)
+    options = changed(OPTIONS, stop_on=(), evaluate_every_steps=None)
     train(task, options, Checkpoints(tmp_path, "a"))
-    train(other, replace(options, seed=43), Checkpoints(tmp_path, "b"))
+    train(other, changed(options, seed=43), Checkpoints(tmp_path, "b"))
     assert len(set(task.draws)) == len(task.draws) - 1  # 60 micro-batches; two evaluations draw 0
     assert not set(task.draws) & set(other.draws) - {0}
 
@@ -275,7 +275,7 @@ def test_it_stops_when_no_measure_improves(tmp_path: Path, values, patience, sta
     task = TinyTask()
     before = weights(task)
     task.evaluations = [{"loss": loss, "chrf": chrf} for loss, chrf in values]
-    options = replace(OPTIONS, stop_on=(("loss", "min"), ("chrf", "max")), patience=patience)
+    options = changed(OPTIONS, stop_on=(("loss", "min"), ("chrf", "max")), patience=patience)
     trained = train(task, options, Checkpoints(tmp_path, "k"))
     assert (trained.status, len(trained.steps), trained.best_step) == (status, steps, best)
     assert same(weights(task), before) == (best == 0)
@@ -288,17 +288,17 @@ def test_without_stop_on_the_last_weights_stay(tmp_path: Path) -> None:
     task = TinyTask()
     task.evaluations = [{"loss": value} for value in (5.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)]
     checkpoints = Checkpoints(tmp_path, "k")
-    assert train(task, replace(OPTIONS, stop_on=()), checkpoints).best_step is None
+    assert train(task, changed(OPTIONS, stop_on=()), checkpoints).best_step is None
     assert same(weights(task), load_file(checkpoints.at(21).folder / "weights/weights.safetensors"))
 
 
 def test_a_measure_that_is_not_taken_cannot_stop_it(tmp_path: Path) -> None:
     with pytest.raises(TrainingFailed, match="stop_on names wer, but the measures are loss"):
-        train(TinyTask(), replace(OPTIONS, stop_on=(("wer", "min"),)), Checkpoints(tmp_path, "k"))
+        train(TinyTask(), changed(OPTIONS, stop_on=(("wer", "min"),)), Checkpoints(tmp_path, "k"))
 
 
 def test_most_steps_are_most_steps(tmp_path: Path) -> None:
-    trained = train(TinyTask(), replace(OPTIONS, max_steps=9), Checkpoints(tmp_path, "k"))
+    trained = train(TinyTask(), changed(OPTIONS, max_steps=9), Checkpoints(tmp_path, "k"))
     assert (trained.status, len(trained.steps), trained.steps[-1].steps_total) == (DONE, 9, 9)
 
 
@@ -317,7 +317,7 @@ def test_nothing_trainable_is_a_clear_end(tmp_path: Path) -> None:
 def test_no_target_token_is_a_clear_end(tmp_path: Path) -> None:
     task = TinyTask()
     task.loss = lambda indices, draw: (torch.zeros(()), 0)
-    options = replace(OPTIONS, stop_on=())
+    options = changed(OPTIONS, stop_on=())
     task.evaluate = dict
     with pytest.raises(TrainingFailed, match="step 1 has no target token"):
         train(task, options, Checkpoints(tmp_path, "k"))
@@ -335,7 +335,7 @@ def test_a_loss_that_is_no_number_is_a_clear_end_and_spoils_no_checkpoint(tmp_pa
     task.loss = loss
     checkpoints = Checkpoints(tmp_path, "k")
     with pytest.raises(TrainingFailed, match=r"step 9: loss nan, .* lower learning_rate"):
-        train(task, replace(OPTIONS, evaluate_every_steps=None), checkpoints)
+        train(task, changed(OPTIONS, evaluate_every_steps=None), checkpoints)
     saved = load_file(checkpoints.latest().folder / "weights/weights.safetensors")
     assert checkpoints.latest().step == 6
     assert all(value.isfinite().all() for value in saved.values())
@@ -398,7 +398,7 @@ def test_bfloat16_is_used_where_it_is_asked_for(tmp_path: Path) -> None:
     for autocast in ("none", "bfloat16"):
         task = TinyTask()
         task.model[-1].register_forward_hook(lambda module, inputs, output: kinds.add(output.dtype))
-        train(task, replace(OPTIONS, autocast=autocast, max_steps=1), Checkpoints(tmp_path, autocast))
+        train(task, changed(OPTIONS, autocast=autocast, max_steps=1), Checkpoints(tmp_path, autocast))
         assert kinds == ({torch.float32} if autocast == "none" else {torch.bfloat16})
         kinds.clear()
 

@@ -3,7 +3,6 @@
 import json
 import math
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from stt_platform.training.whisper_lora import (
     attention,
     load_whisper,
 )
+from stt_platform_tests.options import changed
 from stt_platform_tests.tiny_whisper import make_tiny_whisper, sounds
 
 TEXTS = [
@@ -78,7 +78,7 @@ def gradients(trained: WhisperLoraTask) -> dict[str, torch.Tensor]:
 def test_every_matrix_has_a_gradient_by_the_second_step_the_encoder_too(
     folder: Path, tmp_path: Path, targets, matrices, checkpointing
 ) -> None:
-    trained = task(folder, replace(STILL, targets=targets, checkpointing=checkpointing))
+    trained = task(folder, changed(STILL, targets=targets, checkpointing=checkpointing))
     seen: dict[str, list[float]] = {}
     before = {name: p.detach().clone() for name, p in trained.trainable()}
 
@@ -106,7 +106,7 @@ def test_only_the_adapter_is_trained(folder: Path) -> None:
 def test_checkpointing_changes_nothing(folder: Path) -> None:
     found = []
     for checkpointing in (False, True):
-        trained = task(folder, replace(STILL, checkpointing=checkpointing))
+        trained = task(folder, changed(STILL, checkpointing=checkpointing))
         trained.train_mode()
         loss, _ = trained.loss([0, 1, 2])
         loss.backward()
@@ -119,7 +119,7 @@ def test_one_batch_of_eight_is_four_of_two(folder: Path, tmp_path: Path) -> None
     steps = []
     for size, accumulation in ((8, 1), (2, 4)):
         options = LoopOptions(epochs=1, accumulation=accumulation, max_grad_norm=None)
-        trained = task(folder, replace(STILL, micro_batch=size))
+        trained = task(folder, changed(STILL, micro_batch=size))
         steps += train(trained, options, Checkpoints(tmp_path, str(size))).steps
     one, other = steps
     assert one.tokens == other.tokens
@@ -162,20 +162,20 @@ def test_one_start_and_a_learned_end(folder: Path) -> None:
 
 
 def test_it_learns_and_the_base_stays(folder: Path, tmp_path: Path) -> None:
-    options = replace(STILL, targets="all-linear", micro_batch=8, max_new_tokens=3)
+    options = changed(STILL, targets="all-linear", micro_batch=8, max_new_tokens=3)
     trained = task(folder, options, held_out=True)
     loop = LoopOptions(epochs=10, learning_rate=1e-2, evaluate_every_steps=5, stop_on=(("loss", "min"),))
     found = train(trained, loop, Checkpoints(tmp_path, "k"))
     losses = [evaluation.measures["loss"] for evaluation in found.evaluations]
     assert losses[-1] < losses[0] - 0.1
     assert math.isclose(trained.evaluate()["loss"], min(losses), rel_tol=1e-6)
-    with trained.base():
+    with trained.network.disable_adapter():
         assert math.isclose(trained.evaluate()["loss"], losses[0], rel_tol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["folder", "several"])
 def test_transcribing_asks_for_a_language_only_where_there_is_a_choice(kind: str, request) -> None:
-    trained = task(request.getfixturevalue(kind), replace(STILL, max_new_tokens=5, eval_batch=3))
+    trained = task(request.getfixturevalue(kind), changed(STILL, max_new_tokens=5, eval_batch=3))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         texts = trained.transcribe(trained._train)
@@ -197,7 +197,7 @@ def test_measures_are_of_the_whole_corpus(folder: Path, monkeypatch: pytest.Monk
 
 
 def test_without_words_there_is_no_error_rate(folder: Path) -> None:
-    assert set(task(folder, replace(STILL, max_new_tokens=3), texts=[""], held_out=True).evaluate()) == {"loss"}
+    assert set(task(folder, changed(STILL, max_new_tokens=3), texts=[""], held_out=True).evaluate()) == {"loss"}
     assert task(folder).evaluate() == {}
 
 
@@ -257,7 +257,7 @@ def test_an_adapter_is_saved_without_this_machine_in_it(folder: Path, tmp_path: 
 
 
 def test_an_adapter_of_another_shape_is_refused(folder: Path, tmp_path: Path) -> None:
-    task(folder, replace(STILL, rank=4)).save(tmp_path)
+    task(folder, changed(STILL, rank=4)).save(tmp_path)
     with pytest.raises(ValueError, match="is of another adapter"):
         task(folder).load(tmp_path)
 
@@ -278,7 +278,7 @@ def test_what_old_checkpoints_force_is_taken_away(folder: Path, tmp_path: Path) 
 
 
 def test_a_base_in_bfloat16_trains_float32_matrices(folder: Path, tmp_path: Path) -> None:
-    trained = task(folder, base="bfloat16", held_out=True, options=replace(STILL, max_new_tokens=3))
+    trained = task(folder, base="bfloat16", held_out=True, options=changed(STILL, max_new_tokens=3))
     found = train(trained, LoopOptions(epochs=1, autocast="bfloat16"), Checkpoints(tmp_path, "k"))
     assert {p.dtype for _, p in trained.trainable()} == {torch.float32}
     assert trained._base.model.encoder.conv1.weight.dtype == torch.bfloat16
@@ -290,7 +290,7 @@ def test_a_base_in_bfloat16_trains_float32_matrices(folder: Path, tmp_path: Path
 
 
 def test_a_base_in_8_bits_loads_and_trains_on_a_cpu(folder: Path, tmp_path: Path) -> None:
-    trained = task(folder, base="int8", held_out=True, options=replace(STILL, max_new_tokens=3, checkpointing=True))
+    trained = task(folder, base="int8", held_out=True, options=changed(STILL, max_new_tokens=3, checkpointing=True))
     weights = trained._base.model.encoder.layers[0].self_attn.k_proj.weight
     assert weights.dtype == torch.int8
     # The output layer is the embedding too.

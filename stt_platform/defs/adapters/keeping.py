@@ -133,7 +133,7 @@ def _keep(work: Work, task: AdapterTask, training: Training, trained: Trained) -
         kind=training.kind,
         base=Base(entry.name, entry.pinned_revision, weights_sha256(training.base_folder)),
         dataset_sha256=training.dataset_sha256,
-        parameters={**task.parameters(), **asdict(training.loop)},
+        parameters={**task.parameters(), **training.loop.model_dump()},
         code_version=version("stt-platform"),
         curves=curves_of(trained),
         summary=training.summary,

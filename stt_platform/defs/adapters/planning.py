@@ -1,6 +1,5 @@
 """Before anything loads: does the training fit the device, and with how many examples at once."""
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +17,12 @@ from stt_platform.training.loop import LoopOptions
 from stt_platform.training.memory_plan import DoesNotFit, MemoryPlan, plan
 from stt_platform.training.training_shape import TrainingShape
 
-T = TypeVar("T")
+T = TypeVar("T", bound=BaseModel)
 
 
 def options_of(kind: type[T], chosen: BaseModel, **own: Any) -> T:
     """Make the options of a task or of the loop from the settings of the same names, and from those given here."""
-    same = {field.name for field in fields(kind)} & set(type(chosen).model_fields) - set(own)
+    same = kind.model_fields.keys() & type(chosen).model_fields.keys() - own.keys()
     return kind(**{name: getattr(chosen, name) for name in same}, **own)
 
 
@@ -37,9 +36,10 @@ def loop_of(
 
 def lora_shape(chosen: SpeechTrainingSettings | TranslatorTrainingSettings, **own: Any) -> TrainingShape:
     """Describe a training of LoRA for its memory plan; what the settings do not say is given here."""
-    return options_of(
-        TrainingShape,
-        chosen,
+    return TrainingShape(
+        rank=chosen.rank,
+        optimizer=chosen.optimizer,
+        checkpointing=chosen.checkpointing,
         lora_dropout=chosen.dropout,
         dtype="float32" if chosen.base == "float32" else "bfloat16",
         autocast=chosen.base != "float32",

@@ -25,7 +25,7 @@ qualify row_number() over (partition by "set", source_kind order by md5(example_
 
 
 def set_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    """Counts and weights by kind, some examples, and the hash that names the set."""
+    """Show counts and weights by kind, some examples, and the hash that names the set."""
     manifest = json.loads((output.folder / "translation_training_set.json").read_text(encoding="utf-8"))
     without = current_output(platform.home, CORPUS, "back_translations") is None
     return {
@@ -39,7 +39,7 @@ def set_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
 
 
 def adapter_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    """The curves, what changed in what was watched, and what took how much memory."""
+    """Show the curves, validation examples before and after, and what took how much memory."""
     shown = dict(output.shown)
     plan, left_out = shown.pop("memory plan"), shown.pop("left out")
     examples = json.loads((output.shown_folder / EXAMPLES).read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ qualify row_number() over (partition by source_kind order by md5(example_id)) <=
 
 
 def speech_set_metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
-    """Hours by source, what was left out and why, some examples, and the hash that names the set."""
+    """Show hours by source, what was left out and why, some examples, and the hash that names the set."""
     manifest = json.loads((output.folder / "speech_training_set.json").read_text(encoding="utf-8"))
     hours, counts = manifest["hours"], manifest["examples"]
     by_source = [

@@ -1,4 +1,4 @@
-"""What the recogniser learns from: the asset `speech_training_set`."""
+"""The training and validation sets of the recogniser: the asset `speech_training_set`."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ _LONGEST_S = 30.0
 
 
 def replay_folder(home: Path) -> Path:
-    """Where general English lies that is taught again, so that it is not forgotten."""
+    """Locate the general English that is trained on again, so that it is not forgotten."""
     return home / "replay"
 
 
@@ -86,7 +86,7 @@ def _read(context: StageContext) -> _Material:
 
 def _parameters(context: StageContext) -> Mapping[str, Any]:
     view, policy = _choices(context.home, context.settings)
-    return {"options": asdict(_options(context.settings, policy.policy)), "view": view.view}
+    return {"options": _options(context.settings, policy.policy).model_dump(), "view": view.view}
 
 
 def _files(context: StageContext) -> Mapping[str, Path]:
@@ -123,10 +123,10 @@ class SpeechSetData:
     metadata=report.speech_set_metadata,
 )
 def speech_training_set(work: Work) -> StageResult:
-    """What the recogniser learns from in this cycle, as an audio folder: chunks of training sermons, each with its best text.
+    """Assemble the training set of this cycle as an audio folder: chunks of training sermons, each with its best text.
 
     Corrections by people go first, then texts that systems of different kinds agree on, then automatic texts as far as
-    their measured error rate allows. Some stretches where nobody speaks teach it to be silent, and general English (put
+    their measured error rate allows. Some stretches where nobody speaks train it to be silent, and general English (put
     recordings with their texts into `STT_HOME/replay`) keeps it from forgetting. From here on the split of the sermons is
     frozen.
     """
@@ -191,7 +191,7 @@ class _AudioFolder:
         self.sha256: dict[str, str] = {}
 
     def write(self, found: SpeechSet) -> tuple[SpeechSet, dict[str, str]]:
-        """The set without what could not be read, and why that could not."""
+        """Write the sound; give the set without what could not be read, and the reasons."""
         unreadable: dict[str, str] = {}
         kept: list[SpeechExample] = []
         for number, example in enumerate(found.examples, start=1):
@@ -231,7 +231,7 @@ class _AudioFolder:
         return replace(example, duration_s=duration_s)
 
     def _speaker_of(self, name: str) -> str:
-        """Whose general speech it is, so that what one person says may be joined; empty where the set does not tell."""
+        """Name the speaker of general speech, whose utterances may be joined; empty where the set does not tell."""
         found = self._general.get(name)
         return f"replay:{found.speaker}" if found is not None and found.speaker else ""
 

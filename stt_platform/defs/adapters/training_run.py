@@ -22,7 +22,7 @@ _OBSERVE_EVERY_S = 30.0
 
 
 def live_file(home: Path, stage: str, part: str | None) -> Path:
-    """What a training at work has reached, for the page that shows it live; stays as the last training's curve."""
+    """Locate what a training at work has reached, for the page that shows it live; it stays as the last training's curve."""
     return home / "training" / "live" / f"{stage}{'' if part is None else f'-{part.lower()}'}.json"
 
 
@@ -71,13 +71,13 @@ def _memory_watched(work: Work, device: str) -> Iterator[None]:
 
 
 def clear_checkpoints(work: Work) -> None:
-    """Once the result is stored elsewhere. Those of other settings go too: nothing would read them again."""
+    """Remove the checkpoints of this training, once its result is stored elsewhere."""
     folder = work.home / "checkpoints" / work.stage
     Checkpoints(folder, work.key[:32]).clear()
 
 
 class _Teller:
-    """Tells the steps of a training to everybody who looks: the log, the progress file, the UI and the page."""
+    """Reports the steps of a training to the log, the progress file, the UI and the page."""
 
     def __init__(self, work: Work, live: Path) -> None:
         self._work, self._live = work, live
@@ -130,7 +130,7 @@ def _point(step: Step) -> dict[str, Any]:
 
 
 def curves_of(trained: Trained) -> Mapping[str, Any]:
-    """The curves for JSON, as an adapter keeps them."""
+    """Convert the curves for JSON, as an adapter keeps them."""
     return {
         "status": trained.status,
         "best_step": trained.best_step,

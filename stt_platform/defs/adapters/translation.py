@@ -1,4 +1,4 @@
-"""What the translator learns from: the asset `translation_training_set`."""
+"""The training and validation sets of the translator: the asset `translation_training_set`."""
 
 import json
 from collections.abc import Mapping
@@ -65,9 +65,9 @@ class TranslationSetData:
     metadata=report.set_metadata,
 )
 def translation_training_set(work: Work) -> StageResult:
-    """All that the translator learns from, in the exact prompt of its model: verses, terms, hints, back-translations.
+    """Assemble the translator's training set in the exact prompt of its model: verses, terms, hints, back-translations.
 
-    Nothing that examines is in it. A share of the verses is kept for early stopping (`dev`), and some held-out verses are
+    No test verse is in it. A share of the verses is kept for early stopping (`dev`), and some held-out verses are
     written down three times, without, with, and with random hints, to measure what hints are worth. From here on the
     sides of the split are frozen. The manifest has hashes, counts and weights; the rows are in `training_examples`.
     """
@@ -85,7 +85,7 @@ def translation_training_set(work: Work) -> StageResult:
 
 
 def training_examples(work: Work, prompt: PromptName | None = None) -> TranslationSet:
-    """The set from the outputs that `work` has of pairs, split, glossary and, where there are some, back-translations.
+    """Make the set from the outputs that `work` has of pairs, split, glossary and, where there are some, back-translations.
 
     Args:
         prompt: of the model that it is for; None for that of the settings.
