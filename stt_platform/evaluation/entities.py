@@ -20,6 +20,7 @@ from stt_platform.glossary.terms import Glossary
 
 Kind = Literal["reference", "name"]
 KINDS: tuple[Kind, ...] = ("reference", "name")
+Error = Literal["missed", "invented"]
 
 _NAME_DOMAINS = frozenset({"people", "places", "peoples", "books"})
 _QUOTES = " \t\n\"'“”‘’()[]"
@@ -77,7 +78,7 @@ class EntityError:
 
     kind: Kind
     value: str
-    error: Literal["missed", "invented"]
+    error: Error
     count: int
     pair: int
 
@@ -155,6 +156,10 @@ def find_entities(text: str, names: Collection[str], *, cased: bool | None = Non
     return sorted(found, key=lambda entity: entity.start)
 
 
+def _counted(found: Iterable[Entity]) -> Counter[tuple[Kind, str]]:
+    return Counter((entity.kind, entity.value) for entity in found)
+
+
 def entity_scores(pairs: Sequence[tuple[str, str]], names: Collection[str], *, examples: int = 50) -> EntityScores:
     """Compare the entities of reference texts and hypotheses, pair by pair, as multisets.
 
@@ -165,14 +170,15 @@ def entity_scores(pairs: Sequence[tuple[str, str]], names: Collection[str], *, e
         examples: how many of the errors are kept.
     """
     counts: dict[Kind, Counter[str]] = {kind: Counter() for kind in KINDS}
-    errors: Counter[tuple[Kind, str, Literal["missed", "invented"]]] = Counter()
-    first: dict[tuple[Kind, str, str], int] = {}
+    errors: Counter[tuple[Kind, str, Error]] = Counter()
+    first: dict[tuple[Kind, str, Error], int] = {}
     for number, pair in enumerate(pairs):
         cased = all(is_cased(text) for text in pair if any(map(str.isalpha, text)))
-        said, heard = (Counter((e.kind, e.value) for e in find_entities(text, names, cased=cased)) for text in pair)
+        said, heard = (_counted(find_entities(text, names, cased=cased)) for text in pair)
         for (kind, _), count in (said & heard).items():
             counts[kind]["hits"] += count
-        for error, only in (("missed", said - heard), ("invented", heard - said)):
+        only_in: dict[Error, Counter[tuple[Kind, str]]] = {"missed": said - heard, "invented": heard - said}
+        for error, only in only_in.items():
             for (kind, value), count in only.items():
                 counts[kind][error] += count
                 errors[kind, value, error] += count

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from stt_platform.evaluation.entities import EntityCounts, EntityScores, Kind
+from stt_platform.evaluation.entities import EntityCounts, EntityScores, Error, Kind
 from stt_platform.evaluation.intervals import Counts, Interval, corpus_rate
 from stt_platform.evaluation.metrics.base import SpeechMetric, SpeechSample
-from stt_platform.evaluation.metrics.error_rates import rules
+from stt_platform.evaluation.metrics.error_rates import RULES
 
 
 @dataclass(frozen=True)
@@ -18,18 +18,18 @@ class EntityMistake:
 
     kind: Kind
     value: str
-    error: Literal["missed", "invented"]
+    error: Error
     count: int
 
 
 def entity_mistakes(sample: SpeechSample) -> tuple[EntityMistake, ...]:
     """List the references and names that were missed or invented, the most frequent first."""
-    sums: Counter[tuple] = Counter()
+    sums: Counter[tuple[Kind, str, Error]] = Counter()
     for scores in sample.entities:
         for error in scores.examples:
             sums[error.kind, error.value, error.error] += error.count
     ordered = sorted(sums.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(EntityMistake(*key, count) for key, count in ordered)
+    return tuple(EntityMistake(kind, value, error, count) for (kind, value, error), count in ordered)
 
 
 class EntityF1(SpeechMetric):
@@ -60,7 +60,7 @@ class EntityF1(SpeechMetric):
         return replace(lacking, value=1 - lacking.value, low=max(0.0, 1 - lacking.high), high=1 - lacking.low)
 
     def method(self) -> str:
-        return f"entities {rules()}"
+        return f"entities {RULES}"
 
     def _counts(self, scores: EntityScores) -> EntityCounts:
         return scores.total if self.kind is None else dict(scores.by_kind)[self.kind]

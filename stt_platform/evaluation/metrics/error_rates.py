@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 
 from stt_platform.evaluation.intervals import Counts
 from stt_platform.evaluation.metrics.base import ErrorRate
 from stt_platform.evaluation.speech_scores import RowScore
 from stt_platform.evaluation.wer import WordErrors
 
-_RULES = ("church_english.py", "church_english.toml", "spoken_numbers.py", "spoken_references.py")
+RULES = "868ad550"
+"""Version of the rules for church English (`church_english`, `spoken_numbers`, `spoken_references`), for signatures.
 
-
-@cache
-def rules() -> str:
-    """Return a short hash of the rules for church English."""
-    folder = Path(__file__).parent.parent
-    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in _RULES)).hexdigest()[:8]
+Choose another when a rule changes what a text becomes: then numbers of before are not compared with those of after.
+"""
 
 
 class WER(ErrorRate):
@@ -35,7 +29,7 @@ class WER(ErrorRate):
         return _counts(score.normalised)
 
     def method(self) -> str:
-        return f"jiwer {version('jiwer')}|church English {rules()}"
+        return f"jiwer {version('jiwer')}|church English {RULES}"
 
 
 class RawWER(WER):
