@@ -173,7 +173,7 @@ class Terms:
 
     Attributes:
         all_terms: every term on held-out text, without hints.
-        modes: the hinted terms in each mode, as `compare_modes` counts them.
+        modes: the hinted terms in each mode, as `hinted_terms` lists them.
         six: the six sentences.
     """
 

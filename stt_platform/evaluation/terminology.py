@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from stt_platform.glossary.matching import compiled
 from stt_platform.glossary.terms import Glossary, Sense, Term
@@ -191,20 +191,11 @@ def tally(found: Iterable[Occurrence], *by: str) -> dict[tuple, TermCounts]:
     return {key: _counts(groups[key]) for key in sorted(groups)}
 
 
-def compare_modes(found: Sequence[Occurrence]) -> dict[HintMode, TermCounts]:
-    """Count each mode over the terms that were hinted to, in segments that every mode present has.
+def hinted_terms(found: Iterable[Occurrence], mode: str) -> list[Occurrence]:
+    """List of a mode the terms that were hinted to, the same in every mode.
 
-    Hints help with terminology as far as "hinted" is above "random_hints", not only above "no_hints".
+    Hints help as far as "hinted" is above "random_hints", not only above "no_hints".
     """
-    modes = [mode for mode in get_args(HintMode) if any(item.mode == mode for item in found)]
-    segments = [{item.segment_id for item in found if item.mode == mode} for mode in modes]
-    shared = set.intersection(*segments) if segments else set()
-    counts = tally((item for item in found if item.hinted and item.segment_id in shared), "mode")
-    return {mode: counts[mode,] for mode in modes if (mode,) in counts}
-
-
-def hinted_terms(found: Iterable[Occurrence], mode: HintMode) -> list[Occurrence]:
-    """List of a mode the terms that were hinted to, the same in every mode: what `compare_modes` counts."""
     return [item for item in found if item.mode == mode and item.hinted]
 
 

@@ -1,4 +1,4 @@
-"""SacreBLEU and chrF++ of translations: by slice, by segment, and as counts that a bootstrap can add up again."""
+"""SacreBLEU and chrF++ of translations: by segment, and as counts that a bootstrap can add up again."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ class Translated:
     segment_id: str
     hypothesis: str
     references: tuple[str | None, ...]
-    genre: str = ""
-    testament: str = ""
     en_source: str = ""
 
 
@@ -43,7 +41,7 @@ class Statistics:
 
     Attributes:
         signature: how to get the same score again, in sacrebleu's notation.
-        units: the segment of each row. Copies are not independent of each other: see `by_segment`.
+        units: the segment of each row. Copies are not independent of each other.
         counts: one row for each text, the columns of sacrebleu's metric.
     """
 
@@ -67,17 +65,6 @@ class Statistics:
         """Compute the corpus score of rows whose counts add up to `total`: one number for each column, whole ones."""
         return _score(self.metric, total.astype(np.int64))
 
-    def by_segment(self) -> Statistics:
-        """Return one row for each segment, in sorted order, with the counts of its copies added up.
-
-        The score of all is the same. Resampling is to be done on these rows: five English versions of one verse
-        are one observation.
-        """
-        units, inverse = np.unique(np.array(self.units, dtype=object), return_inverse=True)
-        counts = np.zeros((len(units), self.counts.shape[1]), dtype=np.int64)
-        np.add.at(counts, inverse, self.counts)
-        return Statistics(self.metric, self.signature, tuple(units), counts)
-
 
 @dataclass(frozen=True)
 class SegmentScore:
@@ -90,26 +77,6 @@ class SegmentScore:
     reason: str
 
 
-@dataclass(frozen=True)
-class SliceScore:
-    """Corpus scores of a part, 0 to 100; None where nothing in it could be scored.
-
-    Attributes:
-        kind: "all", "genre", "testament" or "en_source".
-        name: of the genre, testament or English text; "all" for all.
-        texts: that were scored; `segments` counts copies once.
-        not_scored: texts left out of the score, each with its reason among the segments.
-    """
-
-    kind: str
-    name: str
-    texts: int
-    segments: int
-    not_scored: int
-    bleu: float | None
-    chrf: float | None
-
-
 @dataclass(frozen=True, eq=False)
 class TranslationScores:
     """Scores of one system.
@@ -117,13 +84,11 @@ class TranslationScores:
     Attributes:
         bleu, chrf: counts and signature of each metric, of the scored texts in the order of the rows. What is scored
             depends on the references alone, so two systems with the same rows have the same rows here.
-        slices: "all" first, then by genre, testament and English text, each sorted by name.
         segments: one for each row, in order.
     """
 
     bleu: Statistics
     chrf: Statistics
-    slices: tuple[SliceScore, ...]
     segments: tuple[SegmentScore, ...]
 
 
@@ -146,7 +111,7 @@ def translation_scores(rows: Sequence[Translated], *, spelling_today: bool = Fal
     units = tuple(rows[k].segment_id for k in kept)
     bleu, chrf = (_statistics(name, hypotheses, references, units, spelling_today) for name in get_args(MetricName))
     by_row = {k: _score("chrf", counts) for k, counts in zip(kept, chrf.counts, strict=True)}
-    return TranslationScores(bleu, chrf, tuple(_slices(rows, kept, bleu, chrf)), tuple(_segments(rows, by_row)))
+    return TranslationScores(bleu, chrf, tuple(_segments(rows, by_row)))
 
 
 def _statistics(
@@ -179,31 +144,10 @@ def _scorer(name: MetricName):
 
 
 def _metric(name: MetricName):
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
     return BLEU() if name == "bleu" else CHRF(word_order=2)
-
-
-def _slices(
-    rows: Sequence[Translated], kept: Sequence[int], bleu: Statistics, chrf: Statistics
-) -> Iterable[SliceScore]:
-    place = {k: position for position, k in enumerate(kept)}
-    for kind in ("all", "genre", "testament", "en_source"):
-        parts: dict[str, list[int]] = {"all": []} if kind == "all" else {}
-        for k, row in enumerate(rows):
-            if name := "all" if kind == "all" else getattr(row, kind):
-                parts.setdefault(name, []).append(k)
-        for name in sorted(parts):
-            scored = [place[k] for k in parts[name] if k in place]
-            yield SliceScore(
-                kind=kind,
-                name=name,
-                texts=len(scored),
-                segments=len({bleu.units[position] for position in scored}),
-                not_scored=len(parts[name]) - len(scored),
-                bleu=bleu.score(scored),
-                chrf=chrf.score(scored),
-            )
 
 
 def _segments(rows: Sequence[Translated], by_row: dict[int, float]) -> Iterable[SegmentScore]:

@@ -135,7 +135,7 @@ class TranslationSample:
     @property
     def _rows(self) -> list[Translated]:
         return [
-            Translated(text.segment_id, hypothesis, (text.reference,), text.genre, text.testament, text.en_source)
+            Translated(text.segment_id, hypothesis, (text.reference,), text.en_source)
             for text, hypothesis in zip(self.texts, self.hypotheses, strict=True)
         ]
 
