@@ -85,11 +85,11 @@ class Checkpoints:
         return Checkpoint(step, target)
 
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint that is whole; None where there is none. Damaged ones are named in `notes`."""
+        """Find the newest checkpoint that is whole; None where there is none. Damaged ones are named in `notes`."""
         return next((found for step in reversed(self._steps()) if (found := self.at(step)) is not None), None)
 
     def at(self, step: int) -> Checkpoint | None:
-        """The checkpoint of that step; None where there is none or, with a note, where it is damaged."""
+        """Find the checkpoint of that step; None where there is none or, with a note, where it is damaged."""
         folder = self._path(step)
         if not folder.is_dir():
             return None

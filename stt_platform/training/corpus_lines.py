@@ -7,7 +7,7 @@ from stt_platform.scripture.pairs import PairRow
 
 
 def verse_pair_line(row: PairRow) -> dict[str, Any]:
-    """A line of `verse_pairs_<split>.jsonl`. `verse_id` is the first English verse as BBCCCVVV, None where none is."""
+    """Write a line of `verse_pairs_<split>.jsonl`. `verse_id` is the first English verse as BBCCCVVV, None where none is."""
     return {
         "en": row.en,
         "es": row.es,
@@ -24,5 +24,5 @@ def verse_pair_line(row: PairRow) -> dict[str, Any]:
 
 
 def glossary_line(example: Example) -> dict[str, Any]:
-    """A line of `glossary_pairs.jsonl`, of an example of `term_examples`."""
+    """Write a line of `glossary_pairs.jsonl`, of an example of `term_examples`."""
     return {"en": example.source, "es": example.target, "term_id": example.term_id, "kind": example.kind}

@@ -45,18 +45,18 @@ class Task(Protocol):
     """What is trained: a model with its data and its loss."""
 
     def trainable(self) -> Iterable[tuple[str, torch.nn.Parameter]]:
-        """The parameters that change, sorted by name."""
+        """List the parameters that change, sorted by name."""
         ...
 
     def epoch(self, number: int) -> Sequence[Sequence[int]]:
-        """The micro-batches of an epoch (from 0), each the indices of its examples; fixed by the number.
+        """List the micro-batches of an epoch (from 0), each the indices of its examples; fixed by the number.
 
         Asked for more than once: to count the steps, and to make them.
         """
         ...
 
     def loss(self, indices: Sequence[int], draw: int) -> tuple[torch.Tensor, int]:
-        """The SUM of the token losses of a micro-batch, with its graph, and the number of its target tokens.
+        """Compute the SUM of the token losses of a micro-batch, in nats, with its graph, and the number of its target tokens.
 
         Args:
             indices: of the examples.
@@ -81,7 +81,7 @@ class Task(Protocol):
         ...
 
     def evaluate(self) -> Mapping[str, float]:
-        """Measures on held-out examples, by name; may be empty."""
+        """Measure on the validation set, by name; may be empty."""
         ...
 
 
@@ -220,7 +220,7 @@ def train(
 
 
 def learning_rate(step: int, total: int, options: LoopOptions) -> float:
-    """The rate of the optimizer step `step` (from 0) of `total`."""
+    """Compute the rate of the optimizer step `step` (from 0) of `total`."""
     warmup = min(options.warmup_steps, int(options.warmup_share * total))
     if step < warmup:
         return options.learning_rate * (step + 1) / warmup
@@ -288,7 +288,7 @@ class _Run:
         return self._finish(status)
 
     def _places(self) -> Iterator[_Place]:
-        """The steps that are left. An accumulation ends with its epoch."""
+        """List the steps that are left. An accumulation ends with its epoch."""
         size, before = self._options.accumulation, 0
         for epoch, length in enumerate(self._lengths):
             if before + length > self._done:
@@ -345,7 +345,7 @@ class _Run:
         )
 
     def _add_to_average(self) -> None:
-        """The running mean of the weights, since the first of the steps that are averaged."""
+        """Update the running mean of the weights, since the first of the steps that are averaged."""
         averaged = round(self._options.average_share * self._total)
         count = self._done - (self._total - averaged)
         if count == 1:
@@ -540,7 +540,7 @@ def _optimizer(parameters: Sequence[torch.nn.Parameter], options: LoopOptions) -
 
 
 def _draw(seed: int, epoch: int, micro_batch: int) -> int:
-    """A number from the place in the data, 0 to 2**63 - 1."""
+    """Draw a number from the place in the data, 0 to 2**63 - 1."""
     digest = hashlib.sha256(f"{seed} {epoch} {micro_batch}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 

@@ -32,7 +32,7 @@ _LIMITS["marian"] = _LIMITS["translategemma"]
 
 
 def model_card(manifest: Mapping[str, Any]) -> str:
-    """The card as Markdown, with the header that model hubs read.
+    """Write the card as Markdown, with the header that model hubs read.
 
     Args:
         manifest: what `adapter.json` says, but for its files.

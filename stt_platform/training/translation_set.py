@@ -1,4 +1,4 @@
-"""What the translator learns from, each example in the prompt of its model, and the control set it is examined on."""
+"""The training set of translators, each example in the prompt of its model, and the control set they are tested on."""
 
 import hashlib
 import json
@@ -136,7 +136,7 @@ class TranslationSet:
     options: TranslationSetOptions
 
     def manifest(self) -> dict[str, Any]:
-        """What is in it, for JSON.
+        """Describe both sets for JSON.
 
         "counts" has examples by set, split and kind. "weights" has for each split and kind of the translation set the
         number of examples, of distinct normalised targets, and the sum of the weights; what the kinds of "train" weigh
@@ -178,13 +178,13 @@ def translation_set(
     back_translations: Iterable[BackTranslated] = (),
     options: TranslationSetOptions | None = None,
 ) -> TranslationSet:
-    """All that there is to learn, and the control set.
+    """Assemble the training set, and the control set.
 
-    To learn are the accepted pairs of the training split, terms and sentences with them, and accepted
+    Trained on are the accepted pairs of the training split, terms and sentences with them, and accepted
     back-translations. Pairs with `main_target` are verses, a share of which gets hints; the same English with another
     Spanish text is a second reference. Some segments are "dev", with all their versions and back-translations;
     whatever has the same normalised target, or an English verse in common, goes with them. What says no more than a
-    term ("Salmo.") is taught with it and never held out here.
+    term ("Salmo.") is trained on with it and never held out here.
 
     The control set is made of test segments that have hints, in one English version, the first by name: see
     `control_examples`. Its targets keep the spelling of 1909 where training has today's, since references are scored
@@ -205,15 +205,15 @@ def translation_set(
     options = options or TranslationSetOptions()
     accepted = sorted((row for row in pairs if row.status == ACCEPTED), key=lambda row: row.pair_id)
     assert_apart(accepted)
-    learnt = [row for row in accepted if row.split == TRAIN]
+    train = [row for row in accepted if row.split == TRAIN]
     main = main_target(accepted)
     terms = term_examples(glossary)
-    taught = frozenset(_same(example.target) for example in terms)
-    dev = _dev_segments(learnt, taught, options)
+    term_texts = frozenset(_same(example.target) for example in terms)
+    dev = _dev_segments(train, term_texts, options)
     examples = [
         replace(example, split="dev") if example.segment_id in dev else example
         for example in (
-            *_of_pairs(learnt, main, glossary, options),
+            *_of_pairs(train, main, glossary, options),
             *terms,
             *_of_back_translations(back_translations, {row.segment_id: row.split for row in accepted}, options),
         )
@@ -225,7 +225,7 @@ def translation_set(
         for example, group in zip(examples, groups, strict=True)
     ]
     corpus = [row for row in accepted if row.es_source == main]
-    rows += [_row(CONTROL, example, 1.0, options) for example in _control(corpus, glossary, taught, options)]
+    rows += [_row(CONTROL, example, 1.0, options) for example in _control(corpus, glossary, term_texts, options)]
     _check_apart(rows)
     return TranslationSet(rows, options)
 
@@ -267,7 +267,7 @@ def _of_back_translations(
 
 
 def _control(
-    corpus: Sequence[PairRow], glossary: Glossary, taught: Set[str], options: TranslationSetOptions
+    corpus: Sequence[PairRow], glossary: Glossary, term_texts: Set[str], options: TranslationSetOptions
 ) -> Iterator[Example]:
     # Rows are in the order of their ids, which begin with the English text; a text that repeats counts once.
     segments: dict[str, PairRow] = {}
@@ -277,12 +277,12 @@ def _control(
     texts: dict[str, PairRow] = {}
     for row in sorted(segments.values(), key=lambda row: seeded_uniform(options.seed, "control", row.segment_id)):
         texts.setdefault(_same(row.es), row)
-    held_out = [row for text, row in texts.items() if text not in taught]
+    held_out = [row for text, row in texts.items() if text not in term_texts]
     made = control_examples(held_out, glossary, corpus, form=options.form, most=options.most_hints, seed=options.seed)
     return islice(made, 3 * options.control_size)
 
 
-def _dev_segments(rows: Sequence[PairRow], taught: Set[str], options: TranslationSetOptions) -> frozenset[str]:
+def _dev_segments(rows: Sequence[PairRow], term_texts: Set[str], options: TranslationSetOptions) -> frozenset[str]:
     """Segments that are drawn by their name, each with all that it is tied to: a text that comes later moves none."""
     main = main_target(rows)
     own = {row.segment_id for row in rows if row.es_source == main}
@@ -304,7 +304,7 @@ def _dev_segments(rows: Sequence[PairRow], taught: Set[str], options: Translatio
     tied: dict[str, list[str]] = defaultdict(list)
     for name in parent:
         tied[root(name)].append(name)
-    for text in taught & owner.keys():
+    for text in term_texts & owner.keys():
         tied.pop(root(owner[text]), None)
     dev: set[str] = set()
     for draw, names in sorted((_draw(names, own, options.seed), names) for names in tied.values()):

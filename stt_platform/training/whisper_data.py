@@ -1,4 +1,4 @@
-"""What Whisper learns from, as numbers: log-mel spectrograms, and the tokens that it should write.
+"""Training examples of Whisper as numbers: log-mel spectrograms, and the tokens that it should write.
 
 Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak Supervision", section 2.3, says how a training
 example is written; a text begins with a space, and what the decoder reads is what it should write, one place later.
@@ -33,7 +33,7 @@ _POOL_BATCHES = 16
 
 
 class NoUsableExample(ValueError):
-    """Not one example of a set can be learned from: says why."""
+    """Not one example of a set can be trained on: says why."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class WhisperSet:
-    """Examples that are ready to be learned from.
+    """Examples that are ready to be trained on.
 
     Attributes:
         examples: those that can be used, in order, joined ones as one, without their sound.
@@ -201,7 +201,7 @@ class WhisperSet:
         return len(self.examples)
 
     def features(self, index: int, augment: SpecAugment | None = None, draw: int = 0) -> np.ndarray:
-        """The log-mel spectrogram of an example, [mels, 3000] float32: an array of its own, that may be changed.
+        """Give the log-mel spectrogram of an example, [mels, 3000] float32: an array of its own, that may be changed.
 
         Args:
             draw: what is blanked out depends on it and the index alone.
@@ -215,7 +215,7 @@ class WhisperSet:
         return whole
 
     def batch(self, indices: Sequence[int], augment: SpecAugment | None = None, draw: int = 0) -> Batch:
-        """Examples as one batch, filled up at the end with what is not learned."""
+        """Join examples into one batch, filled up at the end with what is not learned."""
         import torch
 
         targets = [self.targets[index] for index in indices]
@@ -229,7 +229,7 @@ class WhisperSet:
         )
 
     def epoch(self, number: int, batch_size: int, seed: int, *, easy_first: bool = False) -> list[list[int]]:
-        """The examples of an epoch in batches, in an order of its own; those of one batch have texts of similar length.
+        """Deal the examples of an epoch into batches, in an order of its own; those of one batch have texts of similar length.
 
         Args:
             easy_first: whether the first epoch goes from what the base model was sure of to what it was not; what it was
@@ -310,7 +310,7 @@ def prepare(
 
 
 def write_target(example: WhisperExample, tokenizer: Any, tokens: Tokens) -> Target:
-    """The tokens of one example.
+    """Tokenise one example.
 
     Learned are the text, its timestamps, the end, and what follows the start: it is there that the model says whether
     anybody speaks. The task, and that no timestamps are wanted, are given to it.
@@ -434,7 +434,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _log_mel(samples: np.ndarray, feature_extractor: Any) -> np.ndarray:
-    """The spectrogram of 30 s, [mels, frames], without the silence at its end, which is one column again and again."""
+    """Compute the spectrogram of 30 s, [mels, frames], without the silence at its end, which is one column again and again."""
     whole = feature_extractor(samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="np").input_features[0]
     if whole.shape[1] != FRAMES:
         raise ValueError(f"its spectrogram has {whole.shape[1]} frames: the model takes {FRAMES}")

@@ -33,7 +33,7 @@ class Exported:
 
 
 def merge_whisper(base: Path, adapter: Path) -> tuple[WhisperForConditionalGeneration, float]:
-    """The base with the adapter merged into its weights, in float32 on the CPU.
+    """Merge the adapter into the weights of its base, in float32 on the CPU.
 
     Args:
         base: the checkpoint that the adapter was trained on, as transformers reads it.
