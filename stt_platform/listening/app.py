@@ -3,14 +3,14 @@
 It only reads, it answers this machine only, and nothing from an address becomes a path unchecked.
 """
 
-import html
 import math
 import re
 import socket
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from string import Template
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.evaluation.report_templates import fill
 from stt_platform.listening.evaluation_data import evaluation_overview, served_report
 from stt_platform.listening.pictures import overview_picture, window_picture
 from stt_platform.listening.scripture_data import (
@@ -50,8 +51,31 @@ _STATIC = Path(__file__).parent / "static"
 _PAGES = Path(__file__).parent / "pages"
 _LOOPBACK = ("127.0.0.1", "localhost")
 _VIEW = re.compile(r"[a-z][a-z0-9_]{0,40}")
-_LONGEST_WINDOW_S = 120.0
+_MAX_WINDOW_S = 120.0
 _WIDTHS_PX = (16, 4000)
+
+_STATIC_PAGES = {
+    "/": "sermons.html",
+    "/glossary": "glossary.html",
+    "/evaluation": "evaluation.html",
+    "/training": "training.html",
+}
+_DATA: dict[str, Callable[[Path], Any]] = {
+    "/api/sermons": lambda home: {"sermons": list_sermons(home)},
+    "/api/funnel": lambda home: {"steps": funnel_of(home)},
+    "/api/scripture/counts": scripture_counts,
+    "/api/glossary": lambda home: {"terms": glossary_terms(home)},
+    "/api/evaluation": evaluation_overview,
+    "/api/training": training_overview,
+}
+_DATA_OF_SERMON: dict[str, Callable[[Path, str], Any]] = {
+    "/api/sermon/{sermon}": sermon_details,
+    "/api/funnel/{sermon}": lambda home, key: {"steps": funnel_of(home, key)},
+}
+_DATA_OF_PLACE: dict[str, tuple[str, Callable[[Path, Place], Any]]] = {
+    "/api/scripture": ("overview", scripture_overview),
+    "/api/scripture/chapter": ("chapter", chapter_view),
+}
 
 _SECURITY_HEADERS = (
     (
@@ -87,124 +111,22 @@ class _SecurityHeaders:
 
 
 def create_app(home: Path) -> Starlette:
-    """The listening page over the store and the sermons below `home` (`STT_HOME`)."""
-
-    def sermon_list(request: Request) -> Response:
-        return JSONResponse({"sermons": list_sermons(home)}, headers=_ASKED_AGAIN)
-
-    def sermon(request: Request) -> Response:
-        key = _sermon_of(request)
-        details = sermon_details(home, key)
-        if details is None:
-            raise _unknown(key)
-        return JSONResponse(details, headers=_ASKED_AGAIN)
-
-    def funnel_of_all(request: Request) -> Response:
-        return JSONResponse({"steps": funnel_of(home)}, headers=_ASKED_AGAIN)
-
-    def funnel(request: Request) -> Response:
-        key = _sermon_of(request)
-        if not sermon_exists(home, key):
-            raise _unknown(key)
-        return JSONResponse({"steps": funnel_of(home, key)}, headers=_ASKED_AGAIN)
-
-    def sermon_page(request: Request) -> Response:
-        key = _sermon_of(request)
-        if not sermon_exists(home, key):
-            raise _unknown(key)
-        return _page("sermon.html")
-
-    def audio(request: Request) -> Response:
-        # FileResponse answers Range requests, which a browser needs to jump within a recording.
-        return FileResponse(_sound(home, request).audio, media_type="audio/wav", headers=_ASKED_AGAIN)
-
-    def window(request: Request) -> Response:
-        sound = _sound(home, request)
-        start_s, end_s = _number(request, "start_s"), _number(request, "end_s")
-        if not 0 <= start_s < end_s <= start_s + _LONGEST_WINDOW_S:
-            raise HTTPException(
-                HTTPStatus.BAD_REQUEST,
-                f"start_s={start_s:g}, end_s={end_s:g}: ask for a part that starts at 0 or later, "
-                f"ends after it starts, and lasts {_LONGEST_WINDOW_S:g} seconds at most.",
-            )
-        start_sample, end_sample = round(start_s * SAMPLE_RATE_HZ), round(end_s * SAMPLE_RATE_HZ)
-        picture = window_picture(sound.audio, sound.overview, start_sample, end_sample, _width(request))
-        if picture is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND, f"The recording ends before {start_s:g} seconds.")
-        return Response(picture, media_type="image/png", headers=_KEPT_BY_BROWSER)
-
-    def overview(request: Request) -> Response:
-        picture = overview_picture(_sound(home, request).overview, _width(request))
-        return Response(picture, media_type="image/png", headers=_KEPT_BY_BROWSER)
-
-    def list_page(request: Request) -> Response:
-        return _page("sermons.html")
-
-    def scripture_page(request: Request) -> Response:
-        _place(home, request)
-        return _page("scripture.html")
-
-    def scripture(request: Request) -> Response:
-        place = _place(home, request)
-        return JSONResponse({"overview": place and scripture_overview(home, place)}, headers=_ASKED_AGAIN)
-
-    def chapter(request: Request) -> Response:
-        place = _place(home, request)
-        return JSONResponse({"chapter": place and chapter_view(home, place)}, headers=_ASKED_AGAIN)
-
-    def counts(request: Request) -> Response:
-        return JSONResponse(scripture_counts(home), headers=_ASKED_AGAIN)
-
-    def glossary_page(request: Request) -> Response:
-        return _page("glossary.html")
-
-    def glossary(request: Request) -> Response:
-        return JSONResponse({"terms": glossary_terms(home)}, headers=_ASKED_AGAIN)
-
-    def evaluation_page(request: Request) -> Response:
-        return _page("evaluation.html")
-
-    def report(request: Request) -> Response:
-        found = served_report(home, request.path_params["name"], back="/evaluation")
-        if found is None:
-            raise HTTPException(
-                HTTPStatus.NOT_FOUND,
-                "There is no report of that name. It may have been removed; the page of the evaluations lists all.",
-            )
-        page, policy = found
-        return HTMLResponse(page, headers={**_ASKED_AGAIN, "content-security-policy": policy})
-
-    def evaluation(request: Request) -> Response:
-        return JSONResponse(evaluation_overview(home), headers=_ASKED_AGAIN)
-
-    def training_page(request: Request) -> Response:
-        return _page("training.html")
-
-    def training(request: Request) -> Response:
-        return JSONResponse(training_overview(home), headers=_ASKED_AGAIN)
-
-    return Starlette(
+    """Return the application over the store and the sermons below `home` (`STT_HOME`)."""
+    app = Starlette(
         routes=[
-            Route("/", list_page),
-            Route("/sermon/{sermon}", sermon_page),
-            Route("/api/sermons", sermon_list),
-            Route("/api/sermon/{sermon}", sermon),
-            Route("/api/funnel", funnel_of_all),
-            Route("/api/funnel/{sermon}", funnel),
-            Route("/scripture", scripture_page),
-            Route("/glossary", glossary_page),
-            Route("/api/scripture", scripture),
-            Route("/api/scripture/chapter", chapter),
-            Route("/api/scripture/counts", counts),
-            Route("/api/glossary", glossary),
-            Route("/evaluation", evaluation_page),
-            Route("/evaluation/{name}", report),
-            Route("/api/evaluation", evaluation),
-            Route("/training", training_page),
-            Route("/api/training", training),
-            Route("/audio/{sermon}", audio),
-            Route("/spectrogram/{sermon}.png", window),
-            Route("/overview/{sermon}.png", overview),
+            *(Route(path, partial(_page_of, name=name)) for path, name in _STATIC_PAGES.items()),
+            *(Route(path, partial(_data_of, read=read)) for path, read in _DATA.items()),
+            *(Route(path, partial(_data_of_sermon, read=read)) for path, read in _DATA_OF_SERMON.items()),
+            *(
+                Route(path, partial(_data_of_place, name=name, read=read))
+                for path, (name, read) in _DATA_OF_PLACE.items()
+            ),
+            Route("/sermon/{sermon}", _sermon_page),
+            Route("/scripture", _scripture_page),
+            Route("/evaluation/{name}", _report),
+            Route("/audio/{sermon}", _audio),
+            Route("/spectrogram/{sermon}.png", _window),
+            Route("/overview/{sermon}.png", _overview),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         middleware=[
@@ -214,6 +136,8 @@ def create_app(home: Path) -> Starlette:
         ],
         exception_handlers={HTTPException: _error, Exception: _crash},
     )
+    app.state.home = home
+    return app
 
 
 def serve(home: Path, host: str = "127.0.0.1", port: int = 3001, announce: Callable[[str], None] = print) -> None:
@@ -241,15 +165,89 @@ def serve(home: Path, host: str = "127.0.0.1", port: int = 3001, announce: Calla
         server.run(sockets=[listener])
 
 
-def _page(name: str) -> HTMLResponse:
+def _page_of(_: Request, name: str) -> Response:
     return HTMLResponse((_PAGES / name).read_text(encoding="utf-8"), headers=_ASKED_AGAIN)
 
 
-def _place(home: Path, request: Request) -> Place | None:
+def _data_of(request: Request, read: Callable[[Path], Any]) -> Response:
+    return JSONResponse(read(_home(request)), headers=_ASKED_AGAIN)
+
+
+def _data_of_sermon(request: Request, read: Callable[[Path, str], Any]) -> Response:
+    return JSONResponse(read(_home(request), _known_sermon(request)), headers=_ASKED_AGAIN)
+
+
+def _data_of_place(request: Request, name: str, read: Callable[[Path, Place], Any]) -> Response:
+    place = _place(request)
+    return JSONResponse({name: place and read(_home(request), place)}, headers=_ASKED_AGAIN)
+
+
+def _sermon_page(request: Request) -> Response:
+    _known_sermon(request)
+    return _page_of(request, "sermon.html")
+
+
+def _scripture_page(request: Request) -> Response:
+    _place(request)
+    return _page_of(request, "scripture.html")
+
+
+def _report(request: Request) -> Response:
+    found = served_report(_home(request), request.path_params["name"], back="/evaluation")
+    if found is None:
+        raise HTTPException(
+            HTTPStatus.NOT_FOUND,
+            "There is no report of that name. It may have been removed; the page of the evaluations lists all.",
+        )
+    page, policy = found
+    return HTMLResponse(page, headers={**_ASKED_AGAIN, "content-security-policy": policy})
+
+
+def _audio(request: Request) -> Response:
+    # FileResponse answers Range requests, which a browser needs to jump within a recording.
+    return FileResponse(_sound(request).audio, media_type="audio/wav", headers=_ASKED_AGAIN)
+
+
+def _window(request: Request) -> Response:
+    sound = _sound(request)
+    start_s, end_s = _number(request, "start_s"), _number(request, "end_s")
+    if not 0 <= start_s < end_s <= start_s + _MAX_WINDOW_S:
+        raise HTTPException(
+            HTTPStatus.BAD_REQUEST,
+            f"start_s={start_s:g}, end_s={end_s:g}: ask for a part that starts at 0 or later, "
+            f"ends after it starts, and lasts {_MAX_WINDOW_S:g} seconds at most.",
+        )
+    start_sample, end_sample = round(start_s * SAMPLE_RATE_HZ), round(end_s * SAMPLE_RATE_HZ)
+    picture = window_picture(sound.audio, sound.overview, start_sample, end_sample, _width(request))
+    if picture is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"The recording ends before {start_s:g} seconds.")
+    return Response(picture, media_type="image/png", headers=_KEPT_BY_BROWSER)
+
+
+def _overview(request: Request) -> Response:
+    picture = overview_picture(_sound(request).overview, _width(request))
+    return Response(picture, media_type="image/png", headers=_KEPT_BY_BROWSER)
+
+
+def _home(request: Request) -> Path:
+    return request.app.state.home
+
+
+def _place(request: Request) -> Place | None:
     try:
-        return place_of(home, request.query_params)
+        return place_of(_home(request), request.query_params)
     except NoSuchPlace as error:
         raise HTTPException(HTTPStatus.NOT_FOUND, str(error)) from None
+
+
+def _known_sermon(request: Request) -> str:
+    key = _sermon_of(request)
+    if not sermon_exists(_home(request), key):
+        raise HTTPException(
+            HTTPStatus.NOT_FOUND,
+            f"There is no sermon with the key {key}. It may have been removed, or not been ingested yet.",
+        )
+    return key
 
 
 def _sermon_of(request: Request) -> str:
@@ -269,19 +267,12 @@ def _view_of(request: Request) -> str:
     return view
 
 
-def _sound(home: Path, request: Request) -> Sound:
+def _sound(request: Request) -> Sound:
     key, view = _sermon_of(request), _view_of(request)
-    sound = sound_of(home, key, view)
+    sound = sound_of(_home(request), key, view)
     if sound is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"The sermon {key} has no sound to play in the view {view} (yet).")
     return sound
-
-
-def _unknown(key: str) -> HTTPException:
-    return HTTPException(
-        HTTPStatus.NOT_FOUND,
-        f"There is no sermon with the key {key}. It may have been removed, or not been ingested yet.",
-    )
 
 
 def _number(request: Request, name: str) -> float:
@@ -330,6 +321,4 @@ def _wants_page(request: Request) -> bool:
 
 
 def _message_page(heading: str, message: str, status_code: int) -> HTMLResponse:
-    template = Template((_PAGES / "message.html").read_text(encoding="utf-8"))
-    filled = template.substitute(heading=html.escape(heading), message=html.escape(message))
-    return HTMLResponse(filled, status_code=status_code)
+    return HTMLResponse(fill(_PAGES / "message.html", heading=heading, message=message), status_code=status_code)

@@ -151,7 +151,7 @@ def test_the_glossary_says_where_a_sense_holds_and_where_it_was_found(client):
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("book=Tobit", "&quot;Tobit&quot; is no book of kjv with rvr1909. There are Genesis (GEN), Job (JOB)"),
+        ("book=Tobit", "&#34;Tobit&#34; is no book of kjv with rvr1909. There are Genesis (GEN), Job (JOB)"),
         ("book=EXO", "There are Genesis (GEN)"),
         ("book=JOB&chapter=1", "It has the chapters 38 to 39."),
         ("book=PSA&chapter=99999999", "It has chapter 3 only."),
