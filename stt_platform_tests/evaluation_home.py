@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stt_platform.evaluation.intervals import Counts, Interval, corpus_rate
-from stt_platform.evaluation.paired import Comparison, non_inferior, paired_rates
-from stt_platform.evaluation.report import (
+from stt_platform.evaluation.evaluation_report import (
     Curve,
     Example,
     GeneralSet,
@@ -28,6 +26,8 @@ from stt_platform.evaluation.report import (
     render_report,
     verdict,
 )
+from stt_platform.evaluation.intervals import Counts, Interval, corpus_rate
+from stt_platform.evaluation.paired import Comparison, non_inferior, paired_rates
 from stt_platform.evaluation.report_pictures import Point
 from stt_platform.evaluation.terminology import TermCounts, score_six
 from stt_platform.evaluation.trust import ProbeResult, archaism_rate

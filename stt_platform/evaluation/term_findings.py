@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+from stt_platform.evaluation.evaluation_report import Measure, NotScored, Slice, TermPair, Terms
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.metrics import TermAccuracy
 from stt_platform.evaluation.paired import Comparison
-from stt_platform.evaluation.report import Measure, NotScored, Slice, TermPair, Terms
 from stt_platform.evaluation.terminology import HintMode, TermCounts, score_six
 
 TERMS_FILE = "terms.json"

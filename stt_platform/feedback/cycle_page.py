@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from stt_platform.evaluation.evaluation_report import Cell, Curve, Row, Table, drawn_curves, drawn_gain, reach_of
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.paired import Comparison
-from stt_platform.evaluation.report import Cell, Curve, Row, Table, drawn_curves, drawn_gain, reach_of
 from stt_platform.evaluation.report_pictures import Point
 from stt_platform.evaluation.report_templates import fill
 from stt_platform.feedback.convergence import Convergence

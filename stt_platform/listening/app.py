@@ -25,7 +25,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.evaluation.report_templates import fill
 from stt_platform.listening.evaluation_data import evaluation_overview, served_report
-from stt_platform.listening.pictures import overview_picture, window_picture
 from stt_platform.listening.scripture_data import (
     NoSuchPlace,
     Place,
@@ -44,6 +43,7 @@ from stt_platform.listening.sermon_data import (
     sermon_exists,
     sound_of,
 )
+from stt_platform.listening.sound_pictures import overview_picture, window_picture
 from stt_platform.listening.training_data import training_overview
 from stt_platform.store.names import is_sermon_key
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from stt_platform.evaluation.evaluation_report import LEVELS
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.metrics import Metric, all_metrics
-from stt_platform.evaluation.report import LEVELS
 from stt_platform.evaluation.report_templates import style_source, with_link_back
 from stt_platform.evaluation.speech_scores import baseline_band, label_bands
 from stt_platform.settings import PlatformError, Settings, SettingsError, load_settings

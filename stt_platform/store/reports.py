@@ -22,7 +22,7 @@ class ReportCard:
         name: of the page, as in its address.
         subject: "speech" or "translation".
         system: which model, with its adapter.
-        level, words: the verdict (`evaluation.report.Verdict`).
+        level, words: the verdict (`evaluation.evaluation_report.Verdict`).
         evaluation_id: of its rows in `evaluations`.
     """
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from stt_platform.evaluation.evaluation_report import LEVELS
 from stt_platform.evaluation.metrics import all_metrics
-from stt_platform.evaluation.report import LEVELS
 from stt_platform.evaluation.report_templates import style_source
 from stt_platform.listening import app as listening_app
 from stt_platform.store.metadata import MetadataStore

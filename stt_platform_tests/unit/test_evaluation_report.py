@@ -7,16 +7,7 @@ from typing import get_args
 
 import pytest
 
-from stt_platform.evaluation.intervals import Counts, Interval, corpus_rate
-from stt_platform.evaluation.paired import (
-    FEWEST_SERMONS,
-    Comparison,
-    NonInferiority,
-    PairedTest,
-    non_inferior,
-    paired_rates,
-)
-from stt_platform.evaluation.report import (
+from stt_platform.evaluation.evaluation_report import (
     LEVELS,
     Curve,
     Example,
@@ -34,6 +25,15 @@ from stt_platform.evaluation.report import (
     marked_difference,
     render_report,
     verdict,
+)
+from stt_platform.evaluation.intervals import Counts, Interval, corpus_rate
+from stt_platform.evaluation.paired import (
+    FEWEST_SERMONS,
+    Comparison,
+    NonInferiority,
+    PairedTest,
+    non_inferior,
+    paired_rates,
 )
 from stt_platform.evaluation.report_pictures import Gain, Point, curve_picture
 from stt_platform.evaluation.report_templates import environment, style_source, with_link_back

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from stt_platform.glossary.attestation import attest
-from stt_platform.glossary.pictures import attestation_picture, worst_terms
+from stt_platform.glossary.term_pictures import attestation_picture, worst_terms
 from stt_platform.glossary.terms import Glossary, Sense, Term, read_glossary
 
 GLOSSARY = Path(__file__).parents[2] / "data" / "reference" / "glossary.csv"

@@ -13,10 +13,10 @@ from stt_platform.defs.evaluation.speech_report import speech_report
 from stt_platform.defs.evaluation.speech_tables import SpeechTables
 from stt_platform.defs.recognisers import SpeechSystem
 from stt_platform.evaluation import metrics
+from stt_platform.evaluation.evaluation_report import render_report
 from stt_platform.evaluation.intervals import Counts
 from stt_platform.evaluation.metrics import SpeechSample
 from stt_platform.evaluation.metrics.base import ErrorRate
-from stt_platform.evaluation.report import render_report
 from stt_platform.evaluation.speech_comparison import compare_systems
 from stt_platform.evaluation.speech_scores import RowScore, SpeechRow, score_rows
 from stt_platform.listening.evaluation_data import evaluation_overview

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from stt_platform.scripture.alignment import Segment, align
+from stt_platform.scripture.alignment_pictures import alignment_picture, counts_picture, overview_picture, split_picture
 from stt_platform.scripture.books import GENRES
 from stt_platform.scripture.canvas import fitted, width_of
-from stt_platform.scripture.pictures import alignment_picture, counts_picture, overview_picture, split_picture
 from stt_platform.scripture.regions import ROW_PX, Region, chapters, lay_out, regions
 from stt_platform_tests.scripture_texts import shared_texts
 

@@ -15,9 +15,9 @@ from stt_platform.settings import PlatformError
 from stt_platform.store.adapters import record_made
 from stt_platform.store.stages import StageResult
 from stt_platform.training.adapter_files import AdapterFiles, Base, Provenance, weights_sha256, write_adapter
+from stt_platform.training.curves_picture import curves_picture
 from stt_platform.training.loop import STOPPED_EARLY, LoopOptions, Task, Trained
 from stt_platform.training.memory_plan import MemoryPlan, compare, table
-from stt_platform.training.pictures import curves_picture
 
 _MAX_EXAMPLES = 12
 _NAMES = {"chrf": "chrF++"}

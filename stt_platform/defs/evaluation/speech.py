@@ -31,7 +31,7 @@ from stt_platform.defs.glossary.reading import glossary_files
 from stt_platform.defs.recognisers import adapter_system, base_model_of, base_system
 from stt_platform.evaluation import metrics
 from stt_platform.evaluation.church_test import ChurchTest
-from stt_platform.evaluation.report import NotScored, render_report, verdict
+from stt_platform.evaluation.evaluation_report import NotScored, render_report, verdict
 from stt_platform.feedback.decision import GeneralVerdict, TestState
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import CYCLE

@@ -9,8 +9,8 @@ from stt_platform.defs.evaluation.hearing import Heard, Stretch
 from stt_platform.evaluation.assessment import ChunkToAssess, choose_sample
 from stt_platform.evaluation.church_english import normalise_church_english
 from stt_platform.evaluation.church_test import ChurchTest
+from stt_platform.evaluation.evaluation_report import NotScored
 from stt_platform.evaluation.general_sets import USABLE, SpeechSet, Utterance, read_general_sets
-from stt_platform.evaluation.report import NotScored
 from stt_platform.evaluation.speech_scores import RowScore, SpeechRow, score_rows
 from stt_platform.orchestration.work import StageContext
 from stt_platform.settings import Settings

@@ -17,9 +17,9 @@ from stt_platform.defs.evaluation.speech_material import (
 from stt_platform.defs.glossary.reading import names_to_hear
 from stt_platform.defs.recognisers import SpeechSystem
 from stt_platform.evaluation.church_test import ChurchTest
+from stt_platform.evaluation.evaluation_report import NotScored
 from stt_platform.evaluation.metrics import SpeechSample
 from stt_platform.evaluation.paired import NonInferiority, non_inferior
-from stt_platform.evaluation.report import NotScored
 from stt_platform.evaluation.speech_comparison import Compared, compare_parts, compare_systems
 from stt_platform.evaluation.speech_scores import RowScore
 from stt_platform.orchestration.work import Work

@@ -15,9 +15,7 @@ from stt_platform.defs.evaluation.speech_measuring import CHURCH, GENERAL, SetMe
 from stt_platform.defs.shown import page, picture, table
 from stt_platform.evaluation import metrics
 from stt_platform.evaluation.church_test import ChurchTest
-from stt_platform.evaluation.intervals import Interval
-from stt_platform.evaluation.metrics import WER, EntityF1, RawWER, SpeechMetric
-from stt_platform.evaluation.report import (
+from stt_platform.evaluation.evaluation_report import (
     Curve,
     Example,
     GeneralSet,
@@ -27,6 +25,8 @@ from stt_platform.evaluation.report import (
     Slice,
     Subject,
 )
+from stt_platform.evaluation.intervals import Interval
+from stt_platform.evaluation.metrics import WER, EntityF1, RawWER, SpeechMetric
 from stt_platform.evaluation.report_pictures import Point
 from stt_platform.evaluation.score_pictures import Bar, Panel, score_picture
 from stt_platform.evaluation.speech_comparison import Compared

@@ -19,7 +19,7 @@ from stt_platform.defs.evaluation.translators import (
     systems_on_this_machine,
 )
 from stt_platform.defs.shown import left_out, picture, table
-from stt_platform.evaluation.report import NotScored
+from stt_platform.evaluation.evaluation_report import NotScored
 from stt_platform.evaluation.term_findings import (
     WHOLE,
     WORDS,

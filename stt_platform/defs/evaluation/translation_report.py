@@ -7,11 +7,7 @@ from dataclasses import dataclass, replace
 from stt_platform.defs.evaluation.translation_results import COMPARED_ON_GENERAL_TEXT, VERSES, Evaluated, SetResult
 from stt_platform.defs.evaluation.translators import System
 from stt_platform.evaluation import metrics
-from stt_platform.evaluation.general_sets import USABLE
-from stt_platform.evaluation.held_out import TextSet
-from stt_platform.evaluation.hypotheses import Generated
-from stt_platform.evaluation.paired import Comparison, non_inferior
-from stt_platform.evaluation.report import (
+from stt_platform.evaluation.evaluation_report import (
     Example,
     GeneralSet,
     Measure,
@@ -24,6 +20,10 @@ from stt_platform.evaluation.report import (
     render_report,
     verdict,
 )
+from stt_platform.evaluation.general_sets import USABLE
+from stt_platform.evaluation.held_out import TextSet
+from stt_platform.evaluation.hypotheses import Generated
+from stt_platform.evaluation.paired import Comparison, non_inferior
 from stt_platform.evaluation.term_findings import TermFindings
 from stt_platform.evaluation.translation_measures import ALL, Part
 from stt_platform.evaluation.trust import archaism_rate

@@ -11,13 +11,13 @@ from stt_platform.defs.evaluation.translating import Running, running
 from stt_platform.defs.evaluation.translators import System, Systems, SystemUnusable
 from stt_platform.environments import IsolatedError, environment
 from stt_platform.evaluation.comet import UNAVAILABLE, CometModel, CometRow, CometScores, comet_scores
+from stt_platform.evaluation.evaluation_report import NotScored
 from stt_platform.evaluation.general_sets import read_general_sets
 from stt_platform.evaluation.held_out import TextSet, general_texts, held_out_verses
 from stt_platform.evaluation.hypotheses import Generated, Request, check_comparable
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.metrics.base import TranslationSample
 from stt_platform.evaluation.paired import Comparison
-from stt_platform.evaluation.report import NotScored
 from stt_platform.evaluation.translation_measures import (
     Part,
     SystemScores,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stt_platform.evaluation.apertium import apertium_version, translate_apertium
+from stt_platform.evaluation.evaluation_report import NotScored
 from stt_platform.evaluation.hypotheses import Decoding, Prompting
-from stt_platform.evaluation.report import NotScored
 from stt_platform.glossary.augment import HintForm
 from stt_platform.models.presence import fetched_weights, present_weights
 from stt_platform.models.registry import ModelMissing, model

@@ -7,8 +7,8 @@ from typing import Any
 from stt_platform.defs.feedback.corrections import CorrectionsData
 from stt_platform.defs.feedback.cycle_facts import CycleFacts, read_cycle
 from stt_platform.defs.shown import page, picture, table
+from stt_platform.evaluation.evaluation_report import Level
 from stt_platform.evaluation.intervals import Interval
-from stt_platform.evaluation.report import Level
 from stt_platform.feedback.cycle_page import CycleReport, cycle_title, in_a_sentence, render_cycle
 from stt_platform.feedback.pictures import CyclePoint, cycles_picture
 from stt_platform.orchestration.platform import Platform

@@ -10,7 +10,7 @@ import dagster as dg
 
 from stt_platform.defs.shown import page, picture, table
 from stt_platform.glossary.attestation import Attestation
-from stt_platform.glossary.pictures import attestation_picture
+from stt_platform.glossary.term_pictures import attestation_picture
 from stt_platform.glossary.terms import Glossary
 from stt_platform.orchestration.platform import Platform
 from stt_platform.store.stages import StageOutput

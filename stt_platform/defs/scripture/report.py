@@ -9,9 +9,9 @@ import dagster as dg
 
 from stt_platform.defs.shown import page, picture, table
 from stt_platform.orchestration.platform import Platform
+from stt_platform.scripture.alignment_pictures import alignment_picture, counts_picture, overview_picture, split_picture
 from stt_platform.scripture.pairing import PairedTexts
 from stt_platform.scripture.pairs import PairRow
-from stt_platform.scripture.pictures import alignment_picture, counts_picture, overview_picture, split_picture
 from stt_platform.scripture.regions import regions
 from stt_platform.store.scripture import GATE_IN_WORDS
 from stt_platform.store.stages import StageOutput
