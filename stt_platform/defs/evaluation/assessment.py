@@ -1,7 +1,7 @@
 """How good the automatic labels are: chunks that people write down from scratch, and the error rate against them."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from stt_platform.evaluation.metrics.entities import entity_mistakes
 from stt_platform.evaluation.speech_scores import RowScore, baseline_band, slices
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.stage import stage
-from stt_platform.orchestration.work import StageContext, Work
+from stt_platform.orchestration.work import Work
 from stt_platform.store.assessment import Assessed, assessed_texts, drawable_chunks
 from stt_platform.store.assessment_lists import hand_out
 from stt_platform.store.choices import record_label_policy
@@ -53,12 +53,10 @@ class SampleData:
 def _hand_out(home: Path, output: StageOutput) -> None:
     """The list names the sound by its place on this machine, which is no part of the output."""
     rows = json.loads((output.folder / _TO_DO).read_text(encoding="utf-8"))
-    shown = [{**row, "audio": str(home / row["audio"]), "snr_db": _rounded(row["snr_db"])} for row in rows]
-    hand_out(home, [ChunkToAssess(**row) for row in shown])
-
-
-def _rounded(snr_db: float | None) -> float | None:
-    return None if snr_db is None else round(snr_db, 1)
+    for row in rows:
+        snr_db = row["snr_db"]
+        row |= {"audio": str(home / row["audio"]), "snr_db": snr_db if snr_db is None else round(snr_db, 1)}
+    hand_out(home, [ChunkToAssess(**row) for row in rows])
 
 
 def _check_sample(platform: Platform, output: StageOutput | None) -> Iterator[dg.AssetCheckResult]:
@@ -90,7 +88,7 @@ def _check_sample(platform: Platform, output: StageOutput | None) -> Iterator[dg
     hand_out=_hand_out,
 )
 def assessment_sample(work: Work) -> StageResult:
-    """Chunks for people to write down from scratch, so that the automatic labels can be judged.
+    """Draw chunks for people to transcribe from scratch, so that the automatic labels can be judged.
 
     Drawn by sermon, level of noise and speaker, the same each time. The lists to fill are `assessment_sample.csv` (for
     spreadsheets) and `assessment_sample.jsonl` in `STT_HOME/assessment`; they hold no automatic text, since who corrects a
@@ -113,17 +111,13 @@ def assessment_sample(work: Work) -> StageResult:
             transcribed=len(sample) - len(to_do),
             still_to_be_transcribed=len(to_do),
         ),
-        tables={"assessment_sample": [_sampled(chunk, levels[chunk.chunk_id]) for chunk in sample]},
+        tables={"assessment_sample": [_sampled(chunk) | {"noise": levels[chunk.chunk_id]} for chunk in sample]},
     )
 
 
-def _sampled(chunk: ChunkToAssess, noise: str) -> dict[str, Any]:
-    row = asdict(chunk) | {"noise": noise}
+def _sampled(chunk: ChunkToAssess) -> dict[str, Any]:
+    row = asdict(chunk)
     return {"path": row.pop("audio"), **row}
-
-
-def _baseline_parameters(context: StageContext) -> Mapping[str, Any]:
-    return {"confidence": context.settings.evaluation.confidence, "rules": signature("wer")}
 
 
 @dataclass(frozen=True)
@@ -167,7 +161,7 @@ def _check_baseline(platform: Platform, output: StageOutput | None) -> Iterator[
     reads=(*SERMONS_AND_CHUNKS, "transcripts", "assessment_sample"),
     read=lambda context: assessed_texts(context.store),
     tables=("evaluations", "evaluation_rows"),
-    parameters=_baseline_parameters,
+    parameters=lambda context: {"confidence": context.settings.evaluation.confidence, "rules": signature("wer")},
     files=lambda context: glossary_files(context.settings),
     hand_out=_record_policy,
     metadata=report.baseline_metadata,
@@ -177,7 +171,7 @@ def _check_baseline(platform: Platform, output: StageOutput | None) -> Iterator[
     checks=_check_baseline,
 )
 def baseline_wer(work: Work) -> StageResult:
-    """How many words of the automatic labels are wrong, and so how they may be used for training.
+    """Measure the WER of the automatic labels, and so decide how they may be used for training.
 
     What people wrote of the sample is held against the transcripts, both in one spelling (`wer`) and as they are
     (`raw_wer`). The rate lies in one of four bands, by its whole interval; where it may lie in two, the more careful one
@@ -190,7 +184,8 @@ def baseline_wer(work: Work) -> StageResult:
         nothing = BaselineData(0, 0, 0, 0, None, None, None, None)
         shown = {"texts scored": 0, "not scored": 0, "verdict": report.NOBODY_HAS_TRANSCRIBED}
         return StageResult(data=nothing, tables={"evaluations": [], "evaluation_rows": []}, shown=shown)
-    scores = [text.scored(text.hypothesis, _no_transcript(text)) for text in texts]
+    missing = "there is no transcript of it in the view that is transcribed"
+    scores = [text.scored(text.hypothesis, missing if text.hypothesis is None else None) for text in texts]
     names, no_names = names_to_hear(work.settings)
     confidence = work.settings.evaluation.confidence
     sample = SpeechSample(scores, names, confidence=confidence)
@@ -231,10 +226,6 @@ def baseline_wer(work: Work) -> StageResult:
             ],
         },
     )
-
-
-def _no_transcript(text: Assessed) -> str | None:
-    return None if text.hypothesis is not None else "there is no transcript of it in the view that is transcribed"
 
 
 def _systems(texts: Sequence[Assessed]) -> str:

@@ -53,7 +53,7 @@ def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
     metadata=_metadata,
 )
 def references(work: Work) -> StageResult:
-    """What was really said, written by people from scratch or taken from a known script: the yardstick for every WER.
+    """Collect what people transcribed from scratch, or took from a known script: the reference for every WER.
 
     Put `<name of the recording>.txt` beside a recording before you ingest it, or `.jsonl`, `.csv`, `.txt` files into
     `STT_HOME/references`; the lists of `assessment_sample` may also be filled where they lie. `[no speech]` says that

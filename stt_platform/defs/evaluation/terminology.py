@@ -129,7 +129,7 @@ def _shown_six(found: SystemTerms) -> Iterator[Mapping[str, Any]]:
     on_request=True,
 )
 def terminology_evaluation(work: Work) -> StageResult:
-    """How often each translator uses a right rendering where the English has a term of the glossary.
+    """Measure how often each translator renders the terms of the glossary rightly.
 
     On held-out verses, by sense, in any inflection, beside what the reference itself reaches; on some of them without
     hints, with hints, and with as many random ones, where the prompt takes hints; renderings that are never right; and six

@@ -212,7 +212,7 @@ def _published(output: StageOutput) -> Mapping[str, str]:
     on_request=True,
 )
 def translation_evaluation(work: Work) -> StageResult:
-    """How well the base translator and what was trained on it translate held-out verses and general text.
+    """Evaluate the base translator, and what was trained on it, on held-out verses and general text.
 
     SacreBLEU, chrF++ and COMET with intervals, by genre and testament; each adapter beside its base, asked with the same
     prompt; a rule-based translator and a copy of the source beside them. Whether the base model knows the verses by heart
