@@ -1,4 +1,4 @@
-"""What a reviewer answered, in one form for every tool it was written with, and what the readers of exports share."""
+"""Hold a reviewer's answer in one form for every tool, and what the readers of exports share."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Origin:
 
 
 def unreadable(origin: Origin, tool: str, reason: str, raw: object) -> Answer:
-    """The mark of an item that cannot be read. `raw` is the item itself, or its bytes."""
+    """Mark an item that cannot be read. `raw` is the item itself, or its bytes."""
     content = raw if isinstance(raw, bytes) else json.dumps(raw, sort_keys=True, default=str).encode()
     return Answer(
         chunk_id="",
@@ -125,7 +125,7 @@ Kind = TypeVar("Kind")
 
 
 def expect(value: object, kind: type[Kind], name: str) -> Kind:
-    """`value`, which has to be of this type. Raises `Malformed` naming it."""
+    """Return `value`, which has to be of this type. Raises `Malformed` naming it."""
     if not isinstance(value, kind):
         wanted = {dict: "an object", list: "a list", str: "a text"}.get(kind, kind.__name__)
         raise Malformed(f"{name} is {shown(value)}; {wanted} was expected")
@@ -133,13 +133,13 @@ def expect(value: object, kind: type[Kind], name: str) -> Kind:
 
 
 def shown(value: object) -> str:
-    """A value in a message: as it is written, cut where it is long."""
+    """Quote a value in a message: as it is written, cut where it is long."""
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def tidy(text: str) -> str:
-    """`text` on one line: white space made single, no control or invisible characters, Unicode composed (NFC).
+    """Put `text` on one line: white space made single, no control or invisible characters, Unicode composed (NFC).
 
     Raises:
         Malformed: half of a pair of surrogates, which no file could hold.
@@ -150,14 +150,14 @@ def tidy(text: str) -> str:
 
 
 def named(value: object) -> str:
-    """A name or an id as text; empty where there is none."""
+    """Return a name or an id as text; empty where there is none."""
     if value is None or isinstance(value, bool | dict | list):
         return ""
     return tidy(str(value))
 
 
 def chunk_of(data: Mapping[str, Any]) -> tuple[str, Literal["chunk_id", "audio"]]:
-    """The chunk that a task is about, and what names it: its `chunk_id`, else the file that is played.
+    """Find the chunk that a task is about, and what names it: its `chunk_id`, else the file that is played.
 
     Raises:
         Malformed: a chunk_id that is a path or no name at all.
@@ -177,7 +177,7 @@ def chunk_of(data: Mapping[str, Any]) -> tuple[str, Literal["chunk_id", "audio"]
 
 
 def audio_name(address: str) -> str:
-    """The name of a sound file without folders and endings, from a path or an address; empty where there is none.
+    """Take the name of a sound file, without folders and endings, from a path or an address; empty where there is none.
 
     Understands Label Studio's `/data/local-files/?d=…` and `/data/upload/…`.
     """
@@ -193,23 +193,23 @@ def audio_name(address: str) -> str:
 
 
 def proposal_of(data: Mapping[str, Any]) -> str | None:
-    """The text that was shown, as the data of a task tell it; None where they do not."""
+    """Return the text that was shown, as the data of a task tell it; None where they do not."""
     return next((tidy(data[name]) for name in PROPOSAL_FIELDS if isinstance(data.get(name), str)), None)
 
 
 def verdict_of(value: object) -> Verdict | None:
-    """The verdict that a word or a choice stands for; None for any other."""
+    """Return the verdict that a word or a choice stands for; None for any other."""
     if isinstance(value, dict):
         value = value.get("choices")
     if isinstance(value, list):
-        found = [verdict for item in value if (verdict := verdict_of(item))]
+        found: list[Verdict] = [verdict for item in value if (verdict := verdict_of(item))]
         # Of several, the one that speaks against the chunk.
-        return next((verdict for verdict in found if verdict != "usable"), found[0] if found else None)
+        return min(found, key=lambda verdict: verdict == "usable", default=None)
     return _verdict_words().get(re.sub(r"[\s_-]+", "_", str(value).strip().casefold()))
 
 
 def utc_time(value: object) -> str:
-    """A time as `2024-03-10T14:05:00.000000Z`; empty where it is none.
+    """Write a time as `2024-03-10T14:05:00.000000Z`; empty where it is none.
 
     Args:
         value: ISO 8601 (UTC where it tells no zone), or seconds or milliseconds since 1970.
@@ -230,7 +230,7 @@ def utc_time(value: object) -> str:
 
 
 def seconds(value: object) -> float | None:
-    """A duration in seconds, None where it is none."""
+    """Return a duration in seconds, None where it is none."""
     try:
         number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
     except ValueError:

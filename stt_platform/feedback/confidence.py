@@ -1,4 +1,4 @@
-"""How likely a transcript is wrong, learned from the chunks that people have answered.
+"""Estimate how likely a transcript is wrong, fitted on the chunks that people have answered.
 
 A recogniser's own figures are overconfident and differ between models, beams and temperatures; what they are worth is
 measured on answered chunks, anew in each cycle. The best single sign is that a recogniser of another architecture heard
@@ -16,11 +16,11 @@ import numpy as np
 
 from stt_platform.machine.seeded import seeded_uniform
 
-FEWEST_ANSWERS = 200
+MIN_ANSWERS = 200
 """With fewer answers the fixed prior is used."""
 
-_FEWEST_OF_A_KIND = 20
-_FEWEST_RANDOM = 30
+_MIN_OF_A_KIND = 20
+_MIN_RANDOM = 30
 _BINS = 10
 # Of the penalty on standardised coefficients: one answer's worth, which also keeps separable answers finite.
 _RIDGE = 1.0
@@ -120,7 +120,7 @@ class ConfidenceModel:
     reliability: tuple[ReliabilityBin, ...] = ()
 
     def expect(self, transcripts: Sequence[TranscriptFeatures]) -> list[Expectation]:
-        """One expectation for each transcript, in order."""
+        """Return one expectation for each transcript, in order."""
         if not transcripts:
             return []
         if self.kind == "prior":
@@ -145,7 +145,7 @@ def transcript_features(
     disagreement: float | None = None,
     snr_db: float | None = None,
 ) -> TranscriptFeatures:
-    """The features of one transcript. Raises `ValueError` for a duration that is not positive."""
+    """Compute the features of one transcript. Raises `ValueError` for a duration that is not positive."""
     if duration_s <= 0:
         raise ValueError(f"duration_s is {duration_s}: give the length of the chunk in seconds")
     probabilities = np.asarray(word_probabilities, dtype=float)
@@ -163,7 +163,7 @@ def transcript_features(
 
 
 def prior_error_rate(features: TranscriptFeatures) -> float:
-    """A fixed guess at the share of wrong words, for ranking only: disagreement, and the improbability of a token."""
+    """Guess the share of wrong words, for ranking only: disagreement, and the improbability of a token."""
     improbable = 1 - math.exp(min(0.0, features.avg_logprob))
     if features.disagreement is None:
         return improbable
@@ -171,7 +171,7 @@ def prior_error_rate(features: TranscriptFeatures) -> float:
 
 
 def fit_confidence(
-    answered: Sequence[AnsweredTranscript], *, fewest: int = FEWEST_ANSWERS, folds: int = 5, seed: int = 0
+    answered: Sequence[AnsweredTranscript], *, min_answers: int = MIN_ANSWERS, folds: int = 5, seed: int = 0
 ) -> ConfidenceModel:
     """Learn what the features are worth; the prior where there are too few answers. The same for any order of answers.
 
@@ -179,20 +179,20 @@ def fit_confidence(
     how good it looks: that is measured on the random share.
 
     Args:
-        fewest: answers to fit with; of them 20 have to be wrong, and 20 right.
+        min_answers: answers to fit with; of them 20 have to be wrong, and 20 right.
         folds: for the measures; the answers of a sermon are held out together.
         seed: deals the sermons to the folds.
     """
     ordered = sorted(answered, key=lambda item: item.chunk_id)
     wrong = np.array([item.errors > 0 for item in ordered], dtype=float)
-    if lack := _lack(wrong, fewest):
+    if lack := _lack(wrong, min_answers):
         return ConfidenceModel("prior", len(ordered), None, None, "", lack)
     values = _matrix([item.features for item in ordered])
     words = np.array([max(1, item.features.words) for item in ordered], dtype=float)
     errors = np.minimum([item.errors for item in ordered], words)
     held_out = _held_out(values, wrong, _folds(ordered, folds, seed))
     at_random = np.array([item.random for item in ordered])
-    enough = at_random.sum() >= _FEWEST_RANDOM and len(set(wrong[at_random])) == 2
+    enough = at_random.sum() >= _MIN_RANDOM and len(set(wrong[at_random])) == 2
     measured = at_random if enough else np.ones(len(ordered), dtype=bool)
     measured_on = "random answers" if enough else "all answers"
     auroc = area_under_roc(held_out[measured], wrong[measured])
@@ -219,7 +219,7 @@ def fit_confidence(
 
 
 def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> float:
-    """How often a positive has the higher score than a negative, ties half (Mann and Whitney 1947). Needs both kinds."""
+    """Return how often a positive has the higher score than a negative, ties half (Mann and Whitney 1947). Needs both kinds."""
     from scipy.stats import rankdata
 
     positive = np.asarray(positive, dtype=bool)
@@ -245,14 +245,16 @@ def reliability_bins(probabilities: np.ndarray, happened: np.ndarray, bins: int 
     )
 
 
-def _lack(wrong: np.ndarray, fewest: int) -> str:
-    if len(wrong) < fewest:
-        return f"{len(wrong)} of {fewest} answers that are needed to learn from: ranked by agreement and probability"
+def _lack(wrong: np.ndarray, min_answers: int) -> str:
+    if len(wrong) < min_answers:
+        return (
+            f"{len(wrong)} of {min_answers} answers that are needed to learn from: ranked by agreement and probability"
+        )
     rarer = int(min(wrong.sum(), len(wrong) - wrong.sum()))
-    if rarer < _FEWEST_OF_A_KIND:
+    if rarer < _MIN_OF_A_KIND:
         kind = "wrong" if wrong.mean() < 0.5 else "right"
         return (
-            f"{rarer} of {len(wrong)} texts were {kind}, {_FEWEST_OF_A_KIND} are needed to tell them apart: "
+            f"{rarer} of {len(wrong)} texts were {kind}, {_MIN_OF_A_KIND} are needed to tell them apart: "
             "ranked by agreement and probability"
         )
     return ""
@@ -334,7 +336,7 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def _held_out(values: np.ndarray, wrong: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """The probability of each to be wrong, from a fit without its fold; the share of all where none can be fitted."""
+    """Return the probability of each to be wrong, from a fit without its fold; the share of all where none can be fitted."""
     chances = np.full(len(wrong), wrong.mean())
     for fold in np.unique(folds):
         inside = folds != fold
@@ -347,7 +349,7 @@ def _held_out(values: np.ndarray, wrong: np.ndarray, folds: np.ndarray) -> np.nd
 
 
 def _folds(answered: Sequence[AnsweredTranscript], folds: int, seed: int) -> np.ndarray:
-    """The fold of each answer: by sermon, by chunk where there are fewer sermons than folds."""
+    """Return the fold of each answer: by sermon, by chunk where there are fewer sermons than folds."""
     sermons = {item.sermon for item in answered}
     units = [item.sermon if len(sermons) >= folds else item.chunk_id for item in answered]
     dealt = sorted(set(units), key=lambda unit: (seeded_uniform(seed, "fold", unit), unit))

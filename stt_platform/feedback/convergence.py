@@ -1,4 +1,4 @@
-"""Whether the loop still pays: it has converged once cycle after cycle surely gains next to nothing.
+"""Judge whether the loop still pays: it has converged once cycle after cycle surely gains next to nothing.
 
 That a gain was not found is no sign: a small test finds little. What counts is the best that the interval allows.
 """
@@ -25,7 +25,7 @@ class CycleGain:
 
     @property
     def at_most(self) -> float | None:
-        """The share of the errors that it may have removed at most; negative where it surely makes more.
+        """Return the largest share of the errors that it may have removed; negative where it surely makes more.
 
         The WER of the one before is taken as it was measured: on the same rows it goes up and down with the difference.
         """
@@ -49,7 +49,7 @@ class Convergence:
 
 
 def convergence(gains: Iterable[CycleGain], *, least_gain: float = 0.02, cycles: int = 2) -> Convergence:
-    """Whether the last cycles all gained less than `least_gain` of the errors, at the upper end of the interval.
+    """Judge whether the last cycles all gained less than `least_gain` of the errors, at the upper end of the interval.
 
     A cycle that could not be measured says nothing, and the cycles before it no longer count.
 
@@ -82,7 +82,7 @@ def convergence(gains: Iterable[CycleGain], *, least_gain: float = 0.02, cycles:
         return Convergence(
             False, 0, f"cycle {last.cycle} may have removed up to {_percent(last.at_most)} of the errors: go on"
         )
-    told = ", ".join(f"cycle {gain.cycle} {_told(gain.at_most)}" for gain in ordered[-min(in_vain, cycles) :])
+    told = ", ".join(f"cycle {gain.cycle} {_told(gain.at_most or 0.0)}" for gain in ordered[-min(in_vain, cycles) :])
     if in_vain >= cycles:
         said = f"{told}: less than {wanted}, {cycles} times on end; there is nothing more to gain"
         return Convergence(True, in_vain, said)

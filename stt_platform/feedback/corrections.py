@@ -1,4 +1,4 @@
-"""Everything that reviewers ever answered, as one state: which text counts for a chunk, and what became of the others.
+"""Merge all answers that were ever given: which text counts for a chunk, and what became of the others.
 
 The state follows from the answers alone: it is the same whichever way and however often they came.
 """
@@ -9,17 +9,20 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from stt_platform.feedback.answers import FOREIGN, UNREADABLE, VERDICT_LABELS, Answer, Verdict, shown
 
-ACCEPTED, REJECTED, SUPERSEDED = "accepted", "rejected", "superseded"
+Status = Literal["accepted", "rejected", "superseded"]
+ACCEPTED: Final = "accepted"
+REJECTED: Final = "rejected"
+SUPERSEDED: Final = "superseded"
 
 UNKNOWN_CHUNK, NOT_TRAIN, EMPTY, TOO_LONG = "unknown chunk", "not train", "empty", "too long"
 """Why a correction is rejected; also the gates of `Answer`, and the verdicts that speak against a chunk."""
 
-MOST_TOKENS = 448
-"""Whisper's decoder has so many places (Radford et al. 2022); a text that is cut to fit teaches to stop early."""
+MAX_TOKENS = 448
+"""Length of Whisper's decoder (Radford et al. 2022); a model that is trained on a text cut to fit stops early."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ class Correction:
     """One answer and what became of it.
 
     Attributes:
-        text: as to be taught; empty where nobody speaks.
+        text: as trained on; empty where nobody speaks.
         source: the file or server that it first came with.
-        status: "accepted" (teaches), "rejected", or "superseded" by another answer.
+        status: "accepted" (trained on), "rejected", or "superseded" by another answer.
         gate: the kind of the refusal, for counting; empty where accepted.
         reason: the same in words; empty where accepted.
         character_edits: characters inserted, deleted or replaced to make `text` from `proposal` (Levenshtein 1966).
@@ -69,7 +72,7 @@ class Correction:
     spent_s: float | None
     proposal: str | None
     annotation_id: str
-    status: Literal["accepted", "rejected", "superseded"]
+    status: Status
     gate: str
     reason: str
     character_edits: int | None
@@ -83,10 +86,10 @@ def merge_answers(
     chunks: Mapping[str, KnownChunk],
     *,
     count_tokens: Callable[[str], int] | None = None,
-    most_tokens: int = MOST_TOKENS,
+    max_tokens: int = MAX_TOKENS,
     projects: Collection[str] = (),
 ) -> list[Correction]:
-    """One row for every distinct answer, sorted by chunk and time; at most one of a chunk is accepted.
+    """Return one row for every distinct answer, sorted by chunk and time; at most one of a chunk is accepted.
 
     The latest answer to a chunk wins, whatever it says: who calls a chunk unusable takes back the text before. What is
     no answer (skipped, empty, foreign) supersedes nothing, except an earlier version of the same annotation.
@@ -95,11 +98,11 @@ def merge_answers(
         answers: all that were ever given, in any order and any number of times. Those that tell no time count from
             their arrival.
         chunks: every chunk that there is, by its id.
-        count_tokens: tokens of a text as it would be taught, with the special ones; None leaves the check out.
+        count_tokens: tokens of a text as it is trained on, with the special ones; None leaves the check out.
         projects: ids of our own projects in Label Studio; where given, answers from others are foreign.
     """
     distinct = _distinct(answers)
-    verdicts: dict[Answer, tuple[str, str, str]] = {}
+    verdicts: dict[Answer, tuple[Status, str, str]] = {}
     opinions: dict[str, list[Answer]] = defaultdict(list)
     ours: list[Answer] = []
     for answer in distinct:
@@ -114,7 +117,7 @@ def merge_answers(
             opinions[answer.chunk_id].append(answer)
     for rivals in opinions.values():
         *earlier, latest = sorted(rivals, key=_order)
-        verdicts[latest] = _judged(latest, count_tokens, most_tokens)
+        verdicts[latest] = _judged(latest, count_tokens, max_tokens)
         for answer in earlier:
             reason = f"answered again{_when_and_who(latest)}"
             verdicts[answer] = (SUPERSEDED, "answered again", reason)
@@ -122,7 +125,7 @@ def merge_answers(
 
 
 def edit_distance(text: str, proposal: str) -> tuple[int, int]:
-    """(characters, words) to insert, delete or replace; words are compared without case and punctuation."""
+    """Count the (characters, words) to insert, delete or replace; words are compared without case and punctuation."""
     import jiwer
 
     characters = jiwer.process_characters(text, proposal)
@@ -131,7 +134,7 @@ def edit_distance(text: str, proposal: str) -> tuple[int, int]:
 
 
 def plain_words(text: str) -> list[str]:
-    """The words of a text in lower case without punctuation."""
+    """Return the words of a text in lower case without punctuation."""
     return re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.casefold().replace("’", "'"))
 
 
@@ -140,7 +143,7 @@ def _edits(found: Any) -> int:
 
 
 def _distinct(answers: Iterable[Answer]) -> list[Answer]:
-    """Each answer once, however many copies of its export there are, as its first arrival told it."""
+    """Keep each answer once, however many copies of its export there are, as its first arrival told it."""
     found: dict[tuple[object, ...], Answer] = {}
     for answer in answers:
         key = _identity(answer)
@@ -163,7 +166,7 @@ def _arrival(answer: Answer) -> tuple[str, str, str]:
 
 
 def _order(answer: Answer) -> tuple[object, ...]:
-    """By time, then by the tool's own number; the rest only makes equals come in one order."""
+    """Order by time, then by the tool's own number; the rest only makes equals come in one order."""
     number = answer.annotation_id.zfill(24) if answer.annotation_id.isdecimal() else answer.annotation_id
     # Of two exports of one annotation, the one that tells more comes last.
     told = (answer.proposal is not None, bool(answer.project))
@@ -172,8 +175,8 @@ def _order(answer: Answer) -> tuple[object, ...]:
     return (answer.answered_at or answer.received_at, number, *told, *rest, *last)
 
 
-def _latest_versions(answers: list[Answer], verdicts: dict[Answer, tuple[str, str, str]]) -> Iterator[Answer]:
-    """The answers without earlier versions of the same annotation, which are marked."""
+def _latest_versions(answers: list[Answer], verdicts: dict[Answer, tuple[Status, str, str]]) -> Iterator[Answer]:
+    """Yield the answers without earlier versions of the same annotation, which are marked."""
     versions: dict[tuple[str, ...], list[Answer]] = defaultdict(list)
     for answer in answers:
         if answer.annotation_id:
@@ -190,7 +193,7 @@ def _latest_versions(answers: list[Answer], verdicts: dict[Answer, tuple[str, st
 
 
 def _not_ours(answer: Answer, chunks: Mapping[str, KnownChunk], projects: Collection[str]) -> tuple[str, str] | None:
-    """Why an answer is of no chunk that may teach: the gate, and the reason in words."""
+    """Say why an answer is of no chunk of the train split: the gate, and the reason in words."""
     if answer.gate == UNREADABLE:
         return answer.gate, answer.reason
     if projects and answer.project and answer.project not in projects:
@@ -214,7 +217,7 @@ def _not_ours(answer: Answer, chunks: Mapping[str, KnownChunk], projects: Collec
 
 
 def _no_opinion(answer: Answer) -> tuple[str, str] | None:
-    """Why an answer says nothing about its chunk."""
+    """Say why an answer says nothing about its chunk."""
     if answer.gate:
         return answer.gate, answer.reason
     if not answer.text and answer.verdict == "usable":
@@ -222,13 +225,13 @@ def _no_opinion(answer: Answer) -> tuple[str, str] | None:
     return None
 
 
-def _judged(answer: Answer, count_tokens: Callable[[str], int] | None, most_tokens: int) -> tuple[str, str, str]:
-    """Whether the answer that counts for a chunk teaches."""
+def _judged(answer: Answer, count_tokens: Callable[[str], int] | None, max_tokens: int) -> tuple[Status, str, str]:
+    """Judge whether the answer that counts for a chunk is trained on."""
     if answer.verdict not in ("usable", "no_speech"):
         label = VERDICT_LABELS[answer.verdict]
         return REJECTED, label, f"marked “{label}” by {answer.reviewer or 'the reviewer'}"
-    if answer.verdict == "usable" and count_tokens is not None and (tokens := count_tokens(answer.text)) > most_tokens:
-        return REJECTED, TOO_LONG, f"{tokens} tokens; Whisper writes at most {most_tokens} of one chunk"
+    if answer.verdict == "usable" and count_tokens is not None and (tokens := count_tokens(answer.text)) > max_tokens:
+        return REJECTED, TOO_LONG, f"{tokens} tokens; Whisper writes at most {max_tokens} of one chunk"
     return ACCEPTED, "", ""
 
 
@@ -237,7 +240,7 @@ def _when_and_who(answer: Answer) -> str:
     return when + (f" by {answer.reviewer}" if answer.reviewer else "")
 
 
-def _correction(answer: Answer, chunk: KnownChunk | None, status: str, gate: str, reason: str) -> Correction:
+def _correction(answer: Answer, chunk: KnownChunk | None, status: Status, gate: str, reason: str) -> Correction:
     proposal = answer.proposal if answer.proposal is not None or chunk is None else chunk.proposal
     text = "" if answer.verdict == "no_speech" else answer.text
     characters = words = unedited = None

@@ -1,7 +1,7 @@
-"""Whether an adapter serves from now on: only if it is shown to be better, and not worse at everything else.
+"""Decide between champion and challenger.
 
-The champion of before keeps its place in every doubt. So its errors on the frozen test never rise by more than chance
-would be believed to explain.
+A challenger is promoted only if it is significantly better on the church test and non-inferior on general speech. So the
+champion's errors on the frozen test never rise by more than chance would be believed to explain.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Outcome = Literal["promoted", "kept", "undecided"]
 
 
 class TestState(StrEnum):
-    """Whether the frozen church test may be trusted."""
+    """State of the frozen church test."""
 
     # Or pytest takes it for a class of tests.
     __test__ = False
@@ -26,11 +26,11 @@ class TestState(StrEnum):
     NONE = "none"
     """There is no test yet."""
     TOUCHED = "touched"
-    """Its texts or recordings changed, or a sermon of it taught."""
+    """Its texts or recordings changed, or a sermon of it was trained on."""
 
     @property
     def is_valid(self) -> bool:
-        """Whether nobody has touched it."""
+        """Return whether nobody has touched it."""
         return self is not TestState.TOUCHED
 
 
@@ -95,12 +95,12 @@ class Decision:
 
     @property
     def outcome(self) -> Outcome:
-        """What becomes of it: it serves, the champion of before does, or nobody can tell which is better."""
+        """Return what becomes of it: it is promoted, the champion is kept, or nobody can tell which is better."""
         return _OUTCOMES[self.cause]
 
 
 NOTHING_TRAINED = Decision(Cause.NOTHING_TRAINED, "nothing was trained in this cycle")
-SAME_AS_CHAMPION = Decision(Cause.SAME_AS_CHAMPION, "it is what serves already: nothing new was learned")
+SAME_AS_CHAMPION = Decision(Cause.SAME_AS_CHAMPION, "it is the champion already: nothing new was trained")
 """What is decided without measuring."""
 
 
@@ -116,7 +116,7 @@ def decide(
 
     Args:
         test: the church test, as it is today.
-        beside_champion: the adapter (b) beside what serves now (a), on the frozen church test; None where either was not
+        beside_champion: the adapter (b) beside the champion (a), on the frozen church test; None where either was not
             measured there.
         general: of general speech, beside the base model.
         problems: what was touched of the test, in words. Told, and decides nothing.
@@ -143,16 +143,16 @@ def _in_words(
         return f"the church test is not valid: {problems}"
     if cause is Cause.NOT_MEASURED or beside_champion is None:
         return (
-            "it was not measured beside what serves now: the church test needs texts of sermons that examine (put them into "
+            "it was not compared with the champion: the church test needs texts of test sermons (put them into "
             "STT_HOME/references); then run speech_evaluation again"
         )
     numbers = _numbers(beside_champion)
-    better = f"it hears better on the church test: {numbers}"
+    better = f"it is better on the church test: {numbers}"
     match cause:
         case Cause.WORSE | Cause.NOT_BETTER:
-            return f"it is not shown to hear better on the church test: {numbers}"
+            return f"it is not shown to be better on the church test: {numbers}"
         case Cause.PROMOTED:
-            return f"{better}; and it is not worse on general speech"
+            return f"{better}; and it is non-inferior on general speech"
         case Cause.GENERAL_WORSE:
             return f"it got worse on general speech ({general_reason}): give it more replay, though {better}"
         case Cause.GENERAL_UNDECIDED:
@@ -169,7 +169,7 @@ def _in_words(
 def _numbers(found: Comparison) -> str:
     if found.value_a is None or found.value_b is None:
         return found.reason
-    words = f"{found.value_b:.1%} of the words wrong, where what serves now gets {found.value_a:.1%} wrong"
+    words = f"WER {found.value_b:.1%} against {found.value_a:.1%} of the current champion"
     if found.low is not None and found.high is not None:
         words += f" (the difference is {100 * found.low:+.1f} to {100 * found.high:+.1f} points"
         words += (

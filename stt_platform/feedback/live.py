@@ -1,4 +1,4 @@
-"""What the live machine heard, with its confidence: JSONL of segments, as seed phase 6 has it put into a folder."""
+"""Read live transcripts with their confidence: JSONL of segments, as seed phase 6 has it put into a folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LiveSegment:
     Attributes:
         audio: the recording as the live machine names it; `recording` is its name without folders and ending.
         start_s, end_s: in the recording.
-        text: white space made single; empty where nothing was heard.
+        text: white space made single; empty where there is none.
         confidence: 0 to 1; of an average log probability (0 or below, per token) its exponential. None where not said.
         system: model and adapter; empty where not said.
         place: the line, from 1.
@@ -46,7 +46,7 @@ class LiveSegment:
 
 
 def read_live_segments(path: Path) -> list[LiveSegment]:
-    """The segments of a file, one JSON object a line: audio, start, end, text, confidence. Never raises.
+    """Read the segments of a file, one JSON object a line: audio, start, end, text, confidence. Never raises.
 
     Rows that cannot be used are marked, and so is a file that cannot be read, as its one row.
     """

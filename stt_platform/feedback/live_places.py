@@ -1,4 +1,4 @@
-"""Where in our own recordings the live machine heard what it heard: which chunk each of its segments belongs to.
+"""Map live segments to recorded chunks.
 
 The live machine cuts as it listens, so its segments are not our chunks. A segment can be reviewed where we have its
 sound: as the chunk that holds most of it. One whose recording we do not have is marked, with what would bring it in.
@@ -30,7 +30,7 @@ class PlacedChunk:
 
 @dataclass(frozen=True)
 class LiveHearing:
-    """What the live machine heard in a chunk.
+    """The live transcript of a chunk.
 
     Attributes:
         text: of all its segments, in the order of time.
@@ -43,7 +43,7 @@ class LiveHearing:
 
     @property
     def confidence(self) -> float | None:
-        """The geometric mean of the confidence of its words, 0 to 1."""
+        """Return the geometric mean of the confidence of its words, 0 to 1."""
         return None if self.avg_logprob is None else math.exp(self.avg_logprob)
 
 
@@ -55,7 +55,7 @@ class NoPlace(StrEnum):
     NO_RECORDING = "no_recording"
     MANY_RECORDINGS = "many_recordings"
     NO_CHUNK = "no_chunk"
-    """Where it was heard we found no speech."""
+    """There is no speech chunk at its time."""
     CUT_OTHERWISE = "cut_otherwise"
     """No chunk holds half of it."""
 
@@ -73,12 +73,12 @@ class Unplaced:
 def place_segments(
     segments: Iterable[LiveSegment], recordings: Mapping[str, Iterable[str]], chunks: Iterable[PlacedChunk]
 ) -> tuple[dict[str, LiveHearing], list[Unplaced]]:
-    """What was heard in each chunk, by its id, and the segments that belong to none, in their order.
+    """Return the live transcript of each chunk, by its id, and the segments that belong to none, in their order.
 
     A segment belongs to the chunk that holds most of it, half of it at least. One that comes twice counts once.
 
     Args:
-        recordings: names of recordings as `LiveSegment.recording` has them, and the sermons that are called so.
+        recordings: names of recordings as `LiveSegment.recording` has them, and the sermons of that name.
         chunks: of all sermons; those of one sermon do not overlap.
     """
     of_sermon: dict[str, list[PlacedChunk]] = defaultdict(list)
@@ -106,7 +106,7 @@ def place_segments(
 
 
 def _place(segment: LiveSegment, sermons: list[str], of_sermon: Mapping[str, list[PlacedChunk]]) -> str | Unplaced:
-    """The id of the chunk, or why there is none."""
+    """Return the id of the chunk, or why there is none."""
     if len(sermons) != 1:
         if sermons:
             why = f"{len(sermons)} recordings are called “{segment.recording}” ({', '.join(sermons[:3])}); write the sermon's key"

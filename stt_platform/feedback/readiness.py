@@ -1,4 +1,4 @@
-"""Whether there is enough to train on, and nothing that speaks against it now: what is missing, in words."""
+"""Judge whether a round of training can start, or say what is missing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Readiness:
     device_held_by: str = ""
 
     def missing(self, *, segments: int, minutes: float, quiet_min: float) -> Iterator[str]:
-        """What is missing, a phrase each; nothing where a round can start.
+        """Yield what is missing, a phrase each; nothing where a round can start.
 
         A list that is answered to its end is enough, however short: there is nothing to wait for.
         """

@@ -1,4 +1,4 @@
-"""Reading an export of any tool. What a file is, its content says: people rename files, and tools call all of them .json."""
+"""Read an export of any tool. Its content says what a file is: people rename files, and tools name all of them .json."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Export:
 
     @property
     def unreadable(self) -> tuple[Answer, ...]:
-        """The items that could not be read, each with its place and reason."""
+        """Return the items that could not be read, each with its place and reason."""
         return tuple(answer for answer in self.answers if answer.gate == UNREADABLE)
 
 
@@ -53,7 +53,7 @@ def read_answers(path: Path, *, text_field: str | None = None, received_at: str 
 
 
 def item_answers(item: object, origin: Origin, *, text_field: str | None = None) -> list[Answer]:
-    """The answers in one JSON value of an export, of whichever tool; a server's reply may be given as well."""
+    """Return the answers in one JSON value of an export, of whichever tool; a server's reply may be given as well."""
     try:
         return _item_answers(item, origin, text_field)
     except RecursionError:
@@ -87,7 +87,7 @@ def _answers(content: str, origin: Origin, text_field: str | None) -> Iterable[A
 
 
 def _json_lines(content: str) -> list[str] | None:
-    """The lines of JSONL; None where the content is one JSON value over many lines."""
+    """Return the lines of JSONL; None where the content is one JSON value over many lines."""
     if not content.lstrip().startswith("{"):
         return None
     # Not `splitlines`: a text may hold the separators of Unicode.

@@ -1,4 +1,4 @@
-"""What an answer costs: a person's time, as a model and as it was measured."""
+"""Estimate the time that an answer takes a person."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class ReviewTime:
     fixed_s: float = 8.0
 
     def of(self, duration_s: float) -> float:
-        """Seconds of a person's time for a chunk of this length."""
+        """Return the seconds of a person's time for a chunk of this length."""
         return self.factor * duration_s + self.fixed_s
 
 
-def measured_review_time(spent: Sequence[tuple[float, float]], *, fewest: int = 30) -> ReviewTime | None:
-    """What reviewers really took, as a line through (duration_s, spent_s); None with too few to say.
+def measured_review_time(spent: Sequence[tuple[float, float]], *, min_answers: int = 30) -> ReviewTime | None:
+    """Fit a line through (duration_s, spent_s) of reviewers; None with fewer than `min_answers`.
 
     The slope is the median of all slopes (Theil 1950, Sen 1968), the height the median of what is left: some leave a
     task open over lunch.
@@ -27,7 +27,7 @@ def measured_review_time(spent: Sequence[tuple[float, float]], *, fewest: int = 
     import numpy as np
     from scipy.stats import theilslopes
 
-    if len(spent) < fewest or len({duration_s for duration_s, _ in spent}) < 2:
+    if len(spent) < min_answers or len({duration_s for duration_s, _ in spent}) < 2:
         return None
     durations_s, taken_s = zip(*spent, strict=True)
     # It makes an interval of the slope too, which many equal values leave without a width.

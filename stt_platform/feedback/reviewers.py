@@ -1,4 +1,4 @@
-"""Whether reviewers listen: who accepts far more proposals as they stand than the recogniser's confidence allows."""
+"""Find reviewers who accept far more proposals as they stand than the recogniser's confidence allows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from math import fsum
 
 from stt_platform.feedback.corrections import REJECTED, Correction, KnownChunk
 
-FEWEST_ANSWERS = 20
-"""Fewer say nothing about a reviewer."""
+MIN_ANSWERS = 20
+"""With fewer nothing is said about a reviewer."""
 
 # Far above: by so much, and by chance less often than once in a thousand reviewers.
 _FAR_ABOVE = 0.2
@@ -57,7 +57,7 @@ class Reviewer:
 
     @property
     def warning(self) -> str:
-        """The concern with its numbers, in words; empty without one."""
+        """Return the concern with its numbers, in words; empty without one."""
         said = []
         if self.concern in (Concern.ACCEPTS_TOO_MUCH, Concern.BOTH):
             said.append(
@@ -70,7 +70,7 @@ class Reviewer:
 
 
 def reviewers(corrections: Iterable[Correction], chunks: Mapping[str, KnownChunk]) -> list[Reviewer]:
-    """What each reviewer did, sorted by name.
+    """Summarise what each reviewer did, sorted by name.
 
     The expectation is the sum of `KnownChunk.unchanged_probability`; the chance is of a Poisson binomial distribution.
 
@@ -102,7 +102,7 @@ def _reviewer(name: str, answers: list[Correction], chunks: Mapping[str, KnownCh
     timed = [(a.spent_s, chunks[a.chunk_id].duration_s) for a in answers if a.spent_s is not None]
     hurried = sum(spent_s < duration_s for spent_s, duration_s in timed)
     accepts_too_much = False
-    if expected is not None and chance is not None and len(judged) >= FEWEST_ANSWERS:
+    if expected is not None and chance is not None and len(judged) >= MIN_ANSWERS:
         excess = (unchanged_judged - expected) / len(judged)
         accepts_too_much = excess >= _FAR_ABOVE and chance < _CHANCE
     return Reviewer(
@@ -115,7 +115,7 @@ def _reviewer(name: str, answers: list[Correction], chunks: Mapping[str, KnownCh
         chance=chance,
         hurried=hurried,
         timed=len(timed),
-        concern=_concern(accepts_too_much, len(timed) >= FEWEST_ANSWERS and hurried > len(timed) / 2),
+        concern=_concern(accepts_too_much, len(timed) >= MIN_ANSWERS and hurried > len(timed) / 2),
     )
 
 

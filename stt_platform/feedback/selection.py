@@ -96,7 +96,7 @@ class SelectionOptions:
     Attributes:
         share: of the pool that is flagged; the seed has 0.05 to 0.15.
         most: flagged at most, however large the pool; None for no limit.
-        most_review_s: of a person's time for all of them; None for no limit.
+        max_review_s: of a person's time for all of them; None for no limit.
         random_share: share of the flagged that is drawn at random.
         quota: of the scored ones, the share that one sermon, or one speaker, may have; or twice its share of the pool,
             where that is more.
@@ -111,7 +111,7 @@ class SelectionOptions:
 
     share: float = 0.10
     most: int | None = None
-    most_review_s: float | None = None
+    max_review_s: float | None = None
     random_share: float = 0.15
     quota: float = 0.10
     term_bonus: float = 0.5
@@ -161,7 +161,7 @@ class Flagged:
 
 @dataclass(frozen=True)
 class RandomAnswer:
-    """An answer to a chunk that was drawn at random; `text` is what a person heard."""
+    """An answer to a chunk that was drawn at random; `text` is the corrected one."""
 
     sermon: str
     text: str
@@ -174,7 +174,7 @@ def choose_segments(
     *,
     corrected_terms: Mapping[str, int] | None = None,
 ) -> list[Flagged]:
-    """What is to be reviewed, and why the rest is not; one row for each candidate, the same for any order of them.
+    """Choose what is to be reviewed, and say why the rest is not; one row for each candidate, the same for any order of them.
 
     The random ones are drawn first and from the whole pool, so that they speak for it. Each of the others is the one
     that gives most for its time after what was chosen before; it fills the seats of its sermon and its speaker, and its
@@ -197,7 +197,7 @@ def choose_segments(
     pool = [item for item in everyone if item.chunk_id not in why_not]
     seats = min(ceil(options.share * len(pool)), len(pool) if options.most is None else options.most)
     at_random = sorted(pool, key=lambda item: (seeded_uniform(options.seed, RANDOM, item.chunk_id), item.chunk_id))
-    time_s = inf if options.most_review_s is None else options.most_review_s
+    time_s = inf if options.max_review_s is None else options.max_review_s
     chosen_at_random = _within(at_random, ceil(options.random_share * seats), options.random_share * time_s, options)
     time_s -= sum(options.review_time.of(item.duration_s) for item in chosen_at_random)
     taken = {item.chunk_id for item in chosen_at_random}
@@ -226,13 +226,13 @@ def choose_segments(
 
 
 def review_order(rows: Iterable[Flagged]) -> list[Flagged]:
-    """The flagged in the order of asking: the best first, and the random ones spread evenly among them.
+    """Return the flagged in the order of asking: the best first, and the random ones spread evenly among them.
 
     Whoever has time for half of them has then answered half of either kind.
     """
     flagged = [row for row in rows if row.status == FLAGGED]
     count = Counter(row.kind for row in flagged)
-    return sorted(flagged, key=lambda row: ((row.rank - 0.5) / count[row.kind], row.kind != SCORED))
+    return sorted(flagged, key=lambda row: (((row.rank or 0) - 0.5) / count[row.kind], row.kind != SCORED))
 
 
 def junk_reason(
@@ -260,7 +260,7 @@ def junk_reason(
 
 
 def pool_error_rate(answers: Iterable[RandomAnswer], *, confidence: float = 0.95) -> Interval:
-    """The word error rate of the whole pool, from the answers to the chunks that were drawn at random.
+    """Estimate the word error rate of the whole pool from the answers to the chunks that were drawn at random.
 
     Unbiased as far as the draw goes; but who corrects a text overlooks some of its errors, so the truth is rather
     higher. Words are compared as `normalise_english` writes them, and what is drawn independently is the sermon.
@@ -286,7 +286,7 @@ def _exclusion(item: Candidate) -> Refusal | None:
 
 
 def _within(ordered: Sequence[Candidate], seats: int, time_s: float, options: SelectionOptions) -> list[Candidate]:
-    """The first of them, as many as there are seats and time for."""
+    """Return the first of them, as many as there are seats and time for."""
     taken: list[Candidate] = []
     for item in ordered[:seats]:
         time_s -= options.review_time.of(item.duration_s)
@@ -304,7 +304,7 @@ def _scored(
     options: SelectionOptions,
     corrected_terms: Mapping[str, int],
 ) -> list[tuple[Candidate, str, tuple[str, ...]]]:
-    """The best for the time, one by one, with reasons and new terms; quotas hold while anybody is left whom they allow."""
+    """Choose the best for the time, one by one, with reasons and new terms; quotas hold while anybody is left whom they allow."""
     terms = Counter(corrected_terms)
     quotas = _quotas(pool, _likely_seats(rest, seats, time_s, options), options)
     filled: Counter[tuple[str, str]] = Counter()
@@ -348,7 +348,7 @@ def _groups(item: Candidate) -> list[tuple[str, str]]:
 
 
 def _likely_seats(rest: Sequence[Candidate], seats: int, time_s: float, options: SelectionOptions) -> int:
-    """How many the time is enough for, if they are as long as most; a quota of more seats would bind nobody."""
+    """Estimate how many the time is enough for, if they are as long as most; a quota of more seats would bind nobody."""
     if not rest:
         return seats
     each_s = median(options.review_time.of(item.duration_s) for item in rest)
@@ -356,7 +356,7 @@ def _likely_seats(rest: Sequence[Candidate], seats: int, time_s: float, options:
 
 
 def _quotas(pool: Sequence[Candidate], seats: int, options: SelectionOptions) -> dict[tuple[str, str], int]:
-    """The most seats of each sermon and speaker: the quota, or twice their share of the pool."""
+    """Return the maximum of seats of each sermon and speaker: the quota, or twice their share of the pool."""
     size = Counter(group for item in pool for group in _groups(item))
     return {group: ceil(seats * max(options.quota, 2 * count / len(pool))) for group, count in size.items()}
 

@@ -1,4 +1,4 @@
-"""The text of files that people put somewhere: UTF-8, or what it is instead, and what to do about that."""
+"""Read text files that people put somewhere: UTF-8, or what they are instead, and what to do about that."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _NO_TEXT = (
 
 
 def file_name(path: Path) -> str:
-    """The name of a file as text; bytes that are none are shown as “?”."""
+    """Return the name of a file as text; bytes that are none are shown as “?”."""
     return path.name.encode("utf-8", "replace").decode()
 
 
 def text_of(path: Path) -> str:
-    """The text of a file that somebody put there: UTF-8, without the mark.
+    """Read a file that somebody put there: UTF-8, without the mark.
 
     Raises:
         Malformed: with the value and the remedy, for anything else.
@@ -50,7 +50,7 @@ def text_of(path: Path) -> str:
 
 
 def json_value(text: str) -> Any:
-    """The value that JSON stands for. Raises `Malformed` with line and column."""
+    """Parse JSON. Raises `Malformed` with line and column."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

@@ -53,7 +53,7 @@ def own_server(home: Path, settings: LabelStudioSettings) -> OwnServer:
 
 
 def access_token(home: Path, settings: LabelStudioSettings) -> str | None:
-    """The token for the server of the settings: from the environment, or that of the own one; None where there is none."""
+    """Return the token for the server of the settings: from the environment, or that of the own one; None where there is none."""
     given = os.environ.get(TOKEN_VARIABLE, "").strip()
     if settings.url:
         return given or None

@@ -288,7 +288,7 @@ def test_the_confidence_is_learned_from_the_answers_so_far(home: Path) -> None:
     store.write("corrections", "cycle-0", answered)
     settings(home, fewest_answers=80)
     shown = seen(flagged_segments, 1)
-    assert shown["AUROC"] > 0.8
+    assert shown["auroc"] > 0.8
     assert 0 <= shown["calibration error"] < 0.2
     assert shown["confidence"].startswith(f"fitted on {len(answered)} answers")
     assert shown["picture"].startswith("![how sure the texts are")
@@ -318,7 +318,7 @@ def test_what_people_see_of_the_list(home: Path) -> None:
     shown = seen(flagged_segments, 1)
     assert shown["asked about"] == len(rows_of(home, 1, "flagged"))
     assert shown["live segments"] == 8
-    assert shown["live segments that cannot be reviewed"] == 4
+    assert shown["unplaced live segments"] == 4
     assert shown["confidence"].startswith("15 of 200 answers")
     assert shown["lists and sound for reviewers"].endswith("/review/cycle-1")
     assert "%" in shown["WER of all texts, by those drawn at random"]

@@ -345,7 +345,7 @@ def test_sensors_are_harmless_on_an_empty_instance_and_say_what_is_missing(
 ) -> None:
     empty = Loop(stt_home, instance, {})
     expected = {
-        "next_cycle": "no sermon that teaches has been transcribed yet",
+        "next_cycle": "no sermon of the train split has been transcribed yet",
         "new_corrections": f"there is nothing in {stt_home / 'corrections'}",
         "retrain": "cycle 0: nothing has been corrected yet",
         "promoted": "no adapter has been promoted yet",

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from stt_platform.feedback.confidence import (
-    FEWEST_ANSWERS,
+    MIN_ANSWERS,
     AnsweredTranscript,
     TranscriptFeatures,
     area_under_roc,
@@ -107,7 +107,7 @@ def test_answers_without_news_are_held_out_by_sermon() -> None:
 
 
 def test_too_few_answers_leave_the_prior_and_say_so() -> None:
-    few = fit_confidence(church(FEWEST_ANSWERS - 1))
+    few = fit_confidence(church(MIN_ANSWERS - 1))
     assert (few.kind, few.auroc, few.calibration_error) == ("prior", None, None)
     assert few.reason == "199 of 200 answers that are needed to learn from: ranked by agreement and probability"
     right = fit_confidence([replace(item, errors=0) for item in church(300)])

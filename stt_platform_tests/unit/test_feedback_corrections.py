@@ -69,7 +69,7 @@ def merged(*answers: Answer, **options) -> list[tuple[str, str, str, str]]:
     ],
 )
 def test_every_refusal_is_said_in_words(given: Answer, gate: str, reason: str) -> None:
-    (row,) = merge_answers([given], CHUNKS, projects={"7"}, count_tokens=lambda text: len(text.split()), most_tokens=3)
+    (row,) = merge_answers([given], CHUNKS, projects={"7"}, count_tokens=lambda text: len(text.split()), max_tokens=3)
     assert (row.status, row.gate, row.reason) == (REJECTED, gate, reason)
 
 

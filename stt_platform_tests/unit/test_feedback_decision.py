@@ -76,25 +76,24 @@ def test_only_one_cause_promotes() -> None:
 
 def test_every_cause_is_said_with_its_numbers() -> None:
     numbers = (
-        "13.9% of the words wrong, where what serves now gets 22.1% wrong "
-        "(the difference is -10.0 to -7.0 points, p = 0.016, 7 sermons)"
+        "WER 13.9% against 22.1% of the current champion (the difference is -10.0 to -7.0 points, p = 0.016, 7 sermons)"
     )
-    better = f"it hears better on the church test: {numbers}"
+    better = f"it is better on the church test: {numbers}"
 
     def said(compared: Comparison | None, general: GeneralVerdict, test: TestState = TestState.UNTOUCHED) -> str:
-        problems = ["a sermon of it taught", "a text is gone"] if test is TestState.TOUCHED else ()
+        problems = ["a sermon of it was trained on", "a text is gone"] if test is TestState.TOUCHED else ()
         return decide(
             test=test, beside_champion=compared, general=general, problems=problems, general_reason="+3 points"
         ).reason
 
     assert said(BETTER, FINE, TestState.TOUCHED) == (
-        "the church test is not valid: a sermon of it taught; a text is gone"
+        "the church test is not valid: a sermon of it was trained on; a text is gone"
     )
     assert said(None, FINE) == (
-        "it was not measured beside what serves now: the church test needs texts of sermons that examine (put them into "
+        "it was not compared with the champion: the church test needs texts of test sermons (put them into "
         "STT_HOME/references); then run speech_evaluation again"
     )
-    assert said(BETTER, FINE) == f"{better}; and it is not worse on general speech"
+    assert said(BETTER, FINE) == f"{better}; and it is non-inferior on general speech"
     assert said(BETTER, WORSE_OFF) == (
         f"it got worse on general speech (+3 points): give it more replay, though {better}"
     )
@@ -107,10 +106,10 @@ def test_every_cause_is_said_with_its_numbers() -> None:
         f"LibriSpeech's test-clean, into STT_HOME/general; {better}"
     )
     assert said(WORSE, FINE).startswith(
-        "it is not shown to hear better on the church test: 22.1% of the words wrong, where what serves now gets 13.9% wrong"
+        "it is not shown to be better on the church test: WER 22.1% against 13.9% of the current champion"
     )
     assert said(TOO_FEW, FINE).endswith(
         "6 sermons are needed for a decision; the least p value that 3 can give is 0.25"
     )
     assert NOTHING_TRAINED.reason == "nothing was trained in this cycle"
-    assert SAME_AS_CHAMPION.reason == "it is what serves already: nothing new was learned"
+    assert SAME_AS_CHAMPION.reason == "it is the champion already: nothing new was trained"

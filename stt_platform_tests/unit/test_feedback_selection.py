@@ -131,7 +131,7 @@ def test_a_quota_is_of_what_the_time_is_enough_for() -> None:
         for item in church(20, 40)
     ]
     each_s = SelectionOptions().review_time.of(10.0)
-    options = SelectionOptions(random_share=0.0, most_review_s=20.5 * each_s)
+    options = SelectionOptions(random_share=0.0, max_review_s=20.5 * each_s)
     scored = flagged(choose_segments(candidates, options), SCORED)
     assert len(scored) == 20
     assert Counter(row.sermon for row in scored)["s00"] == 2
@@ -150,7 +150,7 @@ def test_a_quota_gives_way_where_nobody_else_is_left() -> None:
 
 
 def test_time_is_a_limit_for_random_and_scored_ones_together() -> None:
-    options = SelectionOptions(share=1.0, most_review_s=1200.0)
+    options = SelectionOptions(share=1.0, max_review_s=1200.0)
     rows = flagged(choose_segments(church(), options))
     spent = sum(row.review_s for row in rows)
     assert 1100 < spent <= 1200

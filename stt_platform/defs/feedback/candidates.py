@@ -1,4 +1,4 @@
-"""What a cycle may ask about, as the store has it: chunks with their transcripts, earlier answers, and what was live."""
+"""Read what a cycle may ask about: chunks with their transcripts, earlier answers, and live transcripts."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -24,13 +24,14 @@ from stt_platform.store.intake import registrations
 from stt_platform.store.metadata import MetadataStore
 
 OPINIONS = (TOO_LONG, *VERDICT_LABELS.values())
-"""Gates of answers that say something of their chunk and yet do not teach."""
+"""Gates of answers that say something of their chunk and yet are not trained on."""
 
-# What may not teach is not asked about: the same chunks as the training set leaves out, and for the same reason.
+# What is not trained on is not asked about: the same chunks as the training set leaves out, and for the same reason.
 _CHUNKS = """
 select speech.chunk_id, speech.sermon, speech.start_sample, speech.end_sample, speech.silence_ratio, sound.snr_db,
-    sound.speaker, sound.path, heard.text, heard.system, heard.avg_logprob, heard.compression_ratio, heard.no_speech_prob,
-    [word.probability for word in heard.words] as probabilities, consensus.mean_cer,
+    sound.speaker, sound.path, transcripts.text, transcripts.system, transcripts.avg_logprob, transcripts.compression_ratio,
+    transcripts.no_speech_prob,
+    [word.probability for word in transcripts.words] as probabilities, consensus.mean_cer,
     coalesce(splits.split, '') as split, coalesce(registrations.speaker, '') as preacher,
     case when speech.status = 'rejected' then coalesce(speech.reason, speech.gate, 'its sound was refused')
          when sound.chunk_id is null then 'it has no sound in the view ' || $view
@@ -46,7 +47,7 @@ select speech.chunk_id, speech.sermon, speech.start_sample, speech.end_sample, s
         select chunk_id from "references" where status = 'accepted' and chunk_id is not null
     ) as written
 from speech_chunks as speech
-join transcripts as heard on heard.chunk_id = speech.chunk_id
+join transcripts on transcripts.chunk_id = speech.chunk_id
 left join training_chunks as sound on sound.chunk_id = speech.chunk_id and sound.view = $view
 left join consensus on consensus.chunk_id = speech.chunk_id
 left join splits on splits.sermon = speech.sermon
@@ -69,18 +70,18 @@ _LONGEST_SPEAKER = "S1"
 
 
 def live_folder(home: Path) -> Path:
-    """Where the JSONL files of the live machine are put."""
+    """Return where the JSONL files of the live machine are put."""
     return home / "live"
 
 
 def live_files(home: Path) -> list[Path]:
-    """They, sorted; the sound may lie beside them."""
+    """Return them, sorted; the sound may lie beside them."""
     return sorted(path for path in live_folder(home).rglob("*.jsonl") if not path.name.startswith("."))
 
 
 @dataclass(frozen=True)
 class Pool:
-    """All that a cycle chooses from, as it is read.
+    """All that a cycle chooses from, as it is read. The names of the fields enter the key of `flagged_segments`.
 
     Attributes:
         chunks: rows of every chunk that has a transcript.
@@ -96,17 +97,17 @@ class Pool:
 
     @cached_property
     def features(self) -> dict[str, TranscriptFeatures]:
-        """What each transcript shows of itself, by chunk."""
+        """Return the features of each transcript, by chunk."""
         return {row["chunk_id"]: _features(row) for row in self.chunks if _duration_s(row) > 0}
 
     def duration_s(self, chunk_id: str) -> float:
-        """How long a chunk is."""
+        """Return the length of a chunk."""
         return self._lengths_s[chunk_id]
 
     def candidates(
         self, home: Path, expected_errors: Mapping[str, float], terms: Mapping[str, tuple[str, ...]]
     ) -> list[Candidate]:
-        """Every chunk as `choose_segments` takes it, with what the confidence model expects of it and its terms."""
+        """Return every chunk as `choose_segments` takes it, with what the confidence model expects of it and its terms."""
         answered = {row["chunk_id"] for row in self.answers}
         return [
             Candidate(
@@ -124,10 +125,10 @@ class Pool:
         ]
 
     def answered_transcripts(self) -> list[AnsweredTranscript]:
-        """What people made of transcripts, each with what that very transcript showed of itself when it was asked about.
+        """Return corrected transcripts, each with the features that it had when people were asked about it.
 
-        A recogniser that has learned from an answer hears its chunk better than others, so what it hears there today
-        would teach the confidence to trust it too much.
+        A recogniser that was trained on an answer transcribes its chunk better than others, so a confidence that is fitted
+        on its transcripts of today would be too high.
         """
         found = []
         for row, features, at_random in self._shown():
@@ -137,7 +138,7 @@ class Pool:
         return found
 
     def random_answers(self) -> list[RandomAnswer]:
-        """Answers to what was drawn at random in earlier cycles."""
+        """Return the answers to what was drawn at random in earlier cycles."""
         return [
             RandomAnswer(row["sermon"], row["text"], row["proposal"])
             for row, _, at_random in self._shown()
@@ -145,7 +146,7 @@ class Pool:
         ]
 
     def review_time(self, default: ReviewTime) -> ReviewTime:
-        """What answering takes, as it was measured; the default until there are enough answers that tell."""
+        """Return the time that answering takes, as it was measured; the default until there are enough answers that tell."""
         spent = [
             (self._lengths_s[row["chunk_id"]], row["spent_s"])
             for row in self.answers
@@ -154,12 +155,12 @@ class Pool:
         return measured_review_time(spent) or default
 
     def corrected_terms(self, glossary: Glossary | None) -> Counter[str]:
-        """In how many accepted texts each glossary term stands."""
+        """Count the accepted texts that each glossary term stands in."""
         texts = [row["text"] for row in self.answers if row["status"] == "accepted"]
         return Counter(term for text in texts for term in terms_in(text, glossary))
 
     def terms(self, glossary: Glossary | None) -> dict[str, tuple[str, ...]]:
-        """The glossary terms in each transcript, by chunk."""
+        """Return the glossary terms in each transcript, by chunk."""
         return {row["chunk_id"]: terms_in(row["text"], glossary) for row in self.chunks}
 
     @cached_property
@@ -167,9 +168,9 @@ class Pool:
         return {row["chunk_id"]: _duration_s(row) for row in self.chunks}
 
     def _shown(self) -> Iterable[tuple[dict[str, Any], TranscriptFeatures, bool]]:
-        """Accepted answers with the features of the proposal, and whether it was drawn at random."""
+        """Yield accepted answers with the features of the proposal, and whether it was drawn at random."""
         asked = {row["chunk_id"]: row for row in self.asked}
-        heard = {row["chunk_id"]: tidy(row["text"]) for row in self.chunks}
+        transcripts = {row["chunk_id"]: tidy(row["text"]) for row in self.chunks}
         for row in self.answers:
             name, proposal = row["chunk_id"], row["proposal"]
             if row["status"] != "accepted" or proposal is None:
@@ -177,7 +178,7 @@ class Pool:
             before = asked.get(name)
             if before is not None and before["features"] and tidy(before["text"]) == proposal:
                 yield row, TranscriptFeatures(**before["features"]), before["why"] == "random"
-            elif heard.get(name) == proposal and name in self.features:
+            elif transcripts.get(name) == proposal and name in self.features:
                 yield row, self.features[name], False
 
 
@@ -192,7 +193,7 @@ def _gone(home: Path, row: Mapping[str, Any]) -> Refusal | None:
 
 
 def read_pool(store: MetadataStore, view: str, cycle: int) -> Pool:
-    """All that a cycle chooses from.
+    """Read all that a cycle chooses from.
 
     Args:
         view: that is transcribed and trained on.
@@ -207,7 +208,7 @@ def read_pool(store: MetadataStore, view: str, cycle: int) -> Pool:
 
 
 def live_hearings(store: MetadataStore) -> tuple[int, dict[str, LiveHearing], list[Unplaced]]:
-    """How many segments the live machine told of, what it heard in each chunk, and those that belong to none."""
+    """Count the live segments; return the live transcript of each chunk too, and the segments that belong to none."""
     segments: list[LiveSegment] = [row for path in live_files(store.home) for row in read_live_segments(path)]
     places = [
         PlacedChunk(
@@ -215,31 +216,31 @@ def live_hearings(store: MetadataStore) -> tuple[int, dict[str, LiveHearing], li
         )
         for row in store.query(_PLACES).to_pylist()
     ]
-    heard, unplaced = place_segments(segments, _recordings(store.home), places)
-    return len(segments), heard, unplaced
+    live, unplaced = place_segments(segments, _recordings(store.home), places)
+    return len(segments), live, unplaced
 
 
 def with_live(features: TranscriptFeatures, live: LiveHearing | None) -> TranscriptFeatures:
-    """The features as they are where either of the two recognisers was in doubt."""
+    """Return the features as they are where either of the two recognisers was in doubt."""
     if live is None or live.avg_logprob is None or live.avg_logprob >= features.avg_logprob:
         return features
     return replace(features, avg_logprob=live.avg_logprob)
 
 
 def terms_in(text: str, glossary: Glossary | None) -> tuple[str, ...]:
-    """The terms that stand in an English text, each once, sorted; none without a glossary."""
+    """Return the terms that stand in an English text, each once, sorted; none without a glossary."""
     if glossary is None:
         return ()
     return tuple(sorted({glossary.term(match.term_id).en for match in compiled(glossary, "en").find(text)}))
 
 
 def speaker_of(row: Mapping[str, Any]) -> str:
-    """Who speaks in a chunk: the preacher, where nobody else was told apart; empty for others, who have no names."""
+    """Name who speaks in a chunk: the preacher, where nobody else was told apart; empty for others, who have no names."""
     return row["preacher"] if row["speaker"] in (None, "", _LONGEST_SPEAKER) else ""
 
 
 def _recordings(home: Path) -> dict[str, set[str]]:
-    """The sermons that a recording of that name may be: by key, and by the file that came."""
+    """Return the sermons that a recording of that name may be: by key, and by the file that came."""
     found: dict[str, set[str]] = {}
     for sermon, entry in registrations(home).items():
         for name in {sermon, audio_name(entry.source)} - {""}:

@@ -1,4 +1,4 @@
-"""What reviewers answered, from the files that they put there: the asset `corrections`."""
+"""Read what reviewers answered, from the files that they put there: the asset `corrections`."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -20,14 +20,14 @@ from stt_platform.orchestration.scopes import CYCLE
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.settings import Settings
-from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.review_lists import corrections_folder, exports
 from stt_platform.store.stages import StageOutput, StageResult
 
-# What reviewers were shown is what they were asked about last, whatever is heard there today.
+# What reviewers were shown is what they were asked about last, whatever the transcript is today.
 _CHUNKS = """
 select chunks.chunk_id, chunks.sermon, chunks.end_sample - chunks.start_sample as samples, splits.split,
-    coalesce(any_value(asked.text), any_value(transcripts.text)) as text, any_value(asked.confidence) as confidence
+    coalesce(any_value(asked.text), any_value(transcripts.text)) as proposal,
+    any_value(asked.confidence) as unchanged_probability
 from chunks join splits on splits.sermon = chunks.sermon
 left join transcripts on transcripts.chunk_id = chunks.chunk_id
 left join (
@@ -46,22 +46,9 @@ where cycle = $cycle and status = 'accepted' order by edits desc nulls last, chu
 """
 
 
-def _known(store: MetadataStore, cycle: int) -> dict[str, KnownChunk]:
-    return {
-        row["chunk_id"]: KnownChunk(
-            chunk_id=row["chunk_id"],
-            sermon=row["sermon"],
-            split=row["split"],
-            duration_s=row["samples"] / SAMPLE_RATE_HZ,
-            proposal=row["text"],
-            unchanged_probability=row["confidence"],
-        )
-        for row in store.query(_CHUNKS, {"cycle": cycle}).to_pylist()
-    }
-
-
 def _read(context: StageContext) -> dict[str, KnownChunk]:
-    return _known(context.store, context.cycle)
+    rows = context.store.query(_CHUNKS, {"cycle": context.cycle}).to_pylist()
+    return {row["chunk_id"]: KnownChunk(duration_s=row.pop("samples") / SAMPLE_RATE_HZ, **row) for row in rows}
 
 
 def _parameters(context: StageContext) -> Mapping[str, Any]:
@@ -109,11 +96,10 @@ def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
     metadata=_metadata,
 )
 def corrections(work: Work) -> StageResult:
-    """What people corrected so far, from the exports in `STT_HOME/corrections`: Label Studio, Prodigy, or a spreadsheet.
+    """Collect what people corrected so far, from the exports in `STT_HOME/corrections`: Label Studio, Prodigy, spreadsheets.
 
     The same export may lie there any number of times. The latest answer to a chunk counts, and the earlier ones are kept.
-    What may not teach is marked with its reason: chunks of sermons that examine, skipped or empty answers, chunks that
-    there are not.
+    What may not be trained on is marked with its reason: chunks of test sermons, skipped or empty answers, unknown chunks.
     """
     paths, chunks = exports(work.home), work.read
     answers = [answer for path in paths for answer in _answers(work, path)]
@@ -135,7 +121,7 @@ def _answers(work: Work, path: Path) -> Iterator[Answer]:
 
 
 def _token_counter(settings: Settings) -> Callable[[str], int]:
-    """Tokens of a text as the recogniser that learns would write it, with its special ones."""
+    """Return the counter of a text's tokens in the tokenizer of the trained recogniser, with its special ones."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(model(settings.speech_training.model).folder_on_disk() / "tokenizer.json"))
@@ -149,25 +135,5 @@ def _reviewer_row(reviewer: Reviewer) -> dict[str, Any]:
 
 
 def _row(cycle: int, row: Correction) -> dict[str, Any]:
-    return {
-        "chunk_id": row.chunk_id,
-        "cycle": cycle,
-        "sermon": row.sermon,
-        "text": row.text,
-        "verdict": row.verdict,
-        "speaker": row.speaker,
-        "reviewer": row.reviewer,
-        "tool": row.tool,
-        "source": row.source,
-        "corrected_at": row.answered_at,
-        "annotation_id": row.annotation_id,
-        "spent_s": row.spent_s,
-        "proposal": row.proposal,
-        "edits": row.character_edits,
-        "word_edits": row.word_edits,
-        "proposal_words": row.proposal_words,
-        "unedited": row.unedited,
-        "status": row.status,
-        "gate": row.gate or None,
-        "reason": row.reason or None,
-    }
+    found = asdict(row) | {"cycle": cycle, "gate": row.gate or None, "reason": row.reason or None}
+    return found | {"corrected_at": found.pop("answered_at"), "edits": found.pop("character_edits")}

@@ -1,4 +1,4 @@
-"""What the tables say of the cycles of the loop: answers, scores, decisions, and whether it still pays."""
+"""Read the cycles of the loop from the tables: answers, scores, decisions, and whether it still pays."""
 
 import re
 from collections import Counter, defaultdict
@@ -45,7 +45,8 @@ select * exclude (corrected_at) from corrections
 where cycle = $cycle or cycle = (select max(cycle) from corrections where cycle < $cycle) order by all
 """
 _MARK = re.compile(r"\|(test:[^|]+)")
-_ANSWERED_AGAIN = "answered again"
+# Kinds of answers: those that count for their chunk, and those that a later one took the place of.
+_COUNTING, _ANSWERED_AGAIN = ("changed", "unchanged", "unusable"), "answered again"
 
 
 @dataclass(frozen=True)
@@ -68,25 +69,25 @@ class CycleFacts:
 
     @property
     def digest(self) -> str:
-        """Of all that was read."""
+        """Return the digest of all that was read."""
         adapters = {str(cycle): found.adapter_id for cycle, found in self.adapters.items()}
         read = (self.numbers, self.texts, list(self.decisions.values()), self.asked, self.answers, adapters)
         return digest_of(read)
 
     @property
     def evaluation_id(self) -> str:
-        """The evaluation of this cycle; empty where there is none."""
+        """Return the evaluation of this cycle; empty where there is none."""
         return next((row["evaluation_id"] for row in self.numbers if row["cycle"] == self.cycle), "")
 
     @cached_property
     def adapters(self) -> dict[int, Adapter]:
-        """What each cycle trained, up to this one."""
+        """Return what each cycle trained, up to this one."""
         found = {cycle: made_by(self.store.home, ADAPTER, str(cycle)) for cycle in range(self.cycle + 1)}
         return {cycle: adapter for cycle, adapter in found.items() if adapter is not None}
 
     @cached_property
     def history(self) -> tuple[CyclePoint, ...]:
-        """Every cycle that trained or measured something on the test of today."""
+        """Return every cycle that trained or measured something on the test of today."""
         cycles = sorted({row["cycle"] for row in self.numbers if self._same_test(row)} | set(self.adapters))
         return tuple(
             CyclePoint(
@@ -102,23 +103,23 @@ class CycleFacts:
 
     @cached_property
     def on_another_test(self) -> tuple[int, ...]:
-        """Cycles whose scores are of other words."""
+        """Return the cycles that were scored on another test."""
         church = [row for row in self.numbers if row["set"] == CHURCH and row["value"] is not None]
         return tuple(sorted({row["cycle"] for row in church if not self._same_test(row)}))
 
     @cached_property
     def convergence(self) -> Convergence:
-        """Whether the loop still pays after this cycle."""
+        """Judge whether the loop still pays after this cycle."""
         chosen = self.settings.feedback
         return convergence(map(self._gain, self.adapters), least_gain=chosen.least_gain, cycles=chosen.vain_cycles)
 
     def champion_at(self, cycle: int) -> str | None:
-        """The adapter that served when a cycle began; None for the base model."""
+        """Return the champion when a cycle began; None for the base model."""
         earlier = [number for number in self.decisions if number < cycle]
         return self.decisions[max(earlier)]["champion_after"] if earlier else None
 
     def heard(self) -> tuple[Heard, ...]:
-        """The base model, what served before, and this cycle's adapter, as far as they were measured."""
+        """Return the base model, the champion before, and this cycle's adapter, as far as they were measured."""
         before, mine = self.champion_at(self.cycle), self._adapter_id(self.cycle)
         systems = [("base model", None)]
         systems += [("what served before", before)] if before is not None and before != mine else []
@@ -129,12 +130,12 @@ class CycleFacts:
             if row is None:
                 continue
             beside = self.compared(mine, adapter_id, self.cycle) if mine is not None and adapter_id != mine else None
-            wers = (self._wer(set_, adapter_id, self.cycle) for set_ in (CHURCH, GENERAL))
-            found.append(Heard(name, row["system"], *wers, beside))
+            church, general = (self._wer(set_, adapter_id, self.cycle) for set_ in (CHURCH, GENERAL))
+            found.append(Heard(name, row["system"], church, general, beside))
         return tuple(found)
 
     def compared(self, adapter_id: str, other: str | None, cycle: int) -> Comparison | None:
-        """An adapter as it was measured in a cycle (b) beside another recogniser (a), on the texts that both were scored on."""
+        """Compare an adapter as measured in a cycle (b) with another recogniser (a), on the texts that both were scored on."""
         b, a = self._scores.get((cycle, adapter_id)), self._scores_of(other, cycle)
         if b is None or a is None:
             return None
@@ -143,52 +144,55 @@ class CycleFacts:
         return paired_rates(*counts, confidence=self.settings.evaluation.confidence)
 
     def reviewed(self, warnings: Sequence[str] = ()) -> Reviewed:
-        """What people did in this cycle; `warnings` are about reviewers, in words with their names."""
+        """Summarise what people did in this cycle; `warnings` are about reviewers, in words with their names."""
         on_list = {row["chunk_id"]: row for row in self.asked if row["status"] == "flagged"}
-        mine = [row for row in self.answers if row["cycle"] == self.cycle]
-        earlier = {_answer_key(row) for row in self.answers if row["cycle"] < self.cycle}
-        new = [row for row in mine if _answer_key(row) not in earlier]
-        given = [row for row in new if _is_opinion(row) or row["gate"] == _ANSWERED_AGAIN]
+        answered = sorted(self._answered & on_list.keys())
+        new = self._new_answers()
+        count = Counter(map(_kind_of, new))
+        given = [row for row in new if _kind_of(row) in (*_COUNTING, _ANSWERED_AGAIN)]
         accepted = [row for row in given if row["status"] == "accepted"]
-        edits = [row["word_edits"] or 0 for row in accepted]
-        answered = [
-            on_list[name] for name in sorted({row["chunk_id"] for row in mine if _is_opinion(row)} & set(on_list))
-        ]
         spent = [row["spent_s"] for row in given if row["spent_s"] is not None]
-        drawn = {name for name, row in on_list.items() if row["why"] == "random"}
         at_random = [
             RandomAnswer(row["sermon"], row["text"], row["proposal"])
             for row in accepted
-            if row["chunk_id"] in drawn and row["proposal"] is not None
+            if on_list.get(row["chunk_id"], {}).get("why") == "random" and row["proposal"] is not None
         ]
-        adapter = self.adapters.get(self.cycle)
         return Reviewed(
             asked=len(on_list),
             answered=len(answered),
             answers=len(given),
-            changed=sum(count > 0 for count in edits),
-            unchanged=sum(count == 0 for count in edits),
-            unusable=sum(_is_opinion(row) and row["status"] != "accepted" for row in given),
-            not_counted=sum(row["status"] == "rejected" for row in new)
-            - sum(row["status"] == "rejected" for row in given),
-            word_edits=sum(edits),
+            **{kind: count[kind] for kind in (*_COUNTING, "not_counted")},
+            word_edits=sum(row["word_edits"] or 0 for row in accepted),
             proposal_words=sum(row["proposal_words"] or 0 for row in accepted),
             spent_s=sum(spent),
             timed=len(spent),
-            expected_s=sum(row["review_s"] for row in answered),
-            training_s=(adapter.manifest.get("curves") or {}).get("seconds") if adapter is not None else None,
+            expected_s=sum(on_list[name]["review_s"] for name in answered),
+            training_s=self._training_s(),
             warnings=tuple(warnings),
             pool=pool_error_rate(at_random, confidence=self.settings.evaluation.confidence),
         )
 
     def waiting(self) -> Waiting | None:
-        """What can still be asked about; None where no list was made."""
+        """Count what can still be asked about; None where no list was made."""
         if not self.asked:
             return None
-        answered = {row["chunk_id"] for row in self.answers if row["cycle"] == self.cycle and _is_opinion(row)}
-        open_rows = [row for row in self.asked if row["chunk_id"] not in answered]
+        open_rows = [row for row in self.asked if row["chunk_id"] not in self._answered]
         count = Counter(row["status"] for row in open_rows)
         return Waiting(count["flagged"], count["left"], sum(row["review_s"] for row in open_rows))
+
+    @cached_property
+    def _answered(self) -> set[str]:
+        """Return the chunks with an answer that counts, in this cycle."""
+        mine = (row for row in self.answers if row["cycle"] == self.cycle)
+        return {row["chunk_id"] for row in mine if _kind_of(row) in _COUNTING}
+
+    def _new_answers(self) -> list[dict[str, Any]]:
+        earlier = {_answer_key(row) for row in self.answers if row["cycle"] < self.cycle}
+        return [row for row in self.answers if row["cycle"] == self.cycle and _answer_key(row) not in earlier]
+
+    def _training_s(self) -> float | None:
+        adapter = self.adapters.get(self.cycle)
+        return (adapter.manifest.get("curves") or {}).get("seconds") if adapter is not None else None
 
     def _gain(self, cycle: int) -> CycleGain:
         before = self.champion_at(cycle)
@@ -202,7 +206,7 @@ class CycleFacts:
 
     @cached_property
     def _mark(self) -> str:
-        """What the signatures call the church test as it was measured last."""
+        """Return the label of the church test in the signatures, as it was measured last."""
         marks = [_mark_of(row) for row in self.numbers if row["set"] == CHURCH and row["value"] is not None]
         return marks[-1] if marks else ""
 
@@ -210,7 +214,7 @@ class CycleFacts:
         return row["set"] == CHURCH and _mark_of(row) == self._mark
 
     def _row(self, set_: str, adapter_id: str | None, cycle: int) -> dict[str, Any] | None:
-        """The last score of a recogniser up to a cycle, on the church test of today."""
+        """Return the last score of a recogniser up to a cycle, on the church test of today."""
         found = [
             row
             for row in self.numbers
@@ -228,7 +232,7 @@ class CycleFacts:
 
     @cached_property
     def _scores(self) -> dict[tuple[int, str | None], dict[str, tuple[str, str, Counts]]]:
-        """Of each evaluation and recogniser: (reference, sermon, counts) of every scored text."""
+        """Return (reference, sermon, counts) of every scored text, by evaluation and recogniser."""
         found: dict[tuple[int, str | None], dict[str, tuple[str, str, Counts]]] = defaultdict(dict)
         for row in self.texts:
             scored = (row["reference"], row["group_id"], Counts(row["errors"], row["words"]))
@@ -236,13 +240,13 @@ class CycleFacts:
         return dict(found)
 
     def _scores_of(self, adapter_id: str | None, cycle: int) -> dict[str, tuple[str, str, Counts]] | None:
-        """As it was measured in that cycle, else in the last one before."""
+        """Return the scores of that cycle, else of the last one before."""
         there = [number for number, name in self._scores if name == adapter_id and number <= cycle]
         return self._scores[max(there), adapter_id] if there else None
 
 
 def read_cycle(store: MetadataStore, settings: Settings, cycle: int, *, answers: bool = True) -> CycleFacts:
-    """All that the tables say up to this cycle; without `answers` what was measured and decided, and nothing of people."""
+    """Read all that the tables say up to this cycle; without `answers` what was measured and decided, and nothing of people."""
     number = {"cycle": cycle}
     return CycleFacts(
         store=store,
@@ -257,7 +261,7 @@ def read_cycle(store: MetadataStore, settings: Settings, cycle: int, *, answers:
 
 
 def loop_convergence(store: MetadataStore, settings: Settings, cycle: int) -> Convergence:
-    """Whether the loop still pays after this cycle: for who proposes the next one."""
+    """Judge whether the loop still pays after this cycle: for who proposes the next one."""
     return read_cycle(store, settings, cycle, answers=False).convergence
 
 
@@ -266,13 +270,17 @@ def _mark_of(row: Mapping[str, Any]) -> str:
     return found[1] if found else ""
 
 
-def _is_opinion(row: Mapping[str, Any]) -> bool:
-    """Whether it is the answer that counts for its chunk."""
-    return row["status"] == "accepted" or (row["status"] == "rejected" and row["gate"] in OPINIONS)
+def _kind_of(row: Mapping[str, Any]) -> str:
+    """Classify an answer as the page counts it; "superseded" is counted nowhere."""
+    if row["status"] == "accepted":
+        return "changed" if row["word_edits"] else "unchanged"
+    if row["status"] == "rejected":
+        return "unusable" if row["gate"] in OPINIONS else "not_counted"
+    return _ANSWERED_AGAIN if row["gate"] == _ANSWERED_AGAIN else "superseded"
 
 
 def _answer_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """By which an answer is known again. Not by its time: where a tool tells none, it is that of the file."""
+    """Return by what an answer is known again. Not by its time: where a tool tells none, it is that of the file."""
     return tuple(row[name] for name in ("chunk_id", "tool", "annotation_id", "reviewer", "text", "verdict"))
 
 

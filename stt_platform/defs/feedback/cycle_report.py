@@ -1,7 +1,7 @@
-"""What a cycle of the loop cost and bought, on one page: the asset `cycle_report`."""
+"""Report what a cycle of the loop cost and gained, on one page: the asset `cycle_report`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from stt_platform.defs.feedback.corrections import CorrectionsData
@@ -30,7 +30,7 @@ where cycle = $cycle and status = 'accepted' and word_edits > 0 order by word_ed
 
 
 def report_name(cycle: str) -> str:
-    """What the page of a cycle is called."""
+    """Name the page of a cycle."""
     return f"cycle-{cycle}"
 
 
@@ -95,9 +95,9 @@ def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
     on_request=True,
 )
 def cycle_report(work: Work) -> StageResult:
-    """What this cycle was: what people reviewed, what it cost them, what it bought, and what next.
+    """Report on this cycle: what people reviewed, what it cost them, what it gained, and what next.
 
-    The WER of the base model, of what served before and of this cycle's adapter, each with its interval, on the frozen
+    The WER of the base model, of the champion before and of this cycle's adapter, each with its interval, on the frozen
     church test and on general speech; what was decided, and why; the curve over the cycles; how much waits to be asked
     about, and whether the loop still pays. It can be made at any time, and says what is not known yet.
     """
@@ -108,7 +108,7 @@ def cycle_report(work: Work) -> StageResult:
     level = _level(report)
     adapter = facts.adapters.get(facts.cycle)
     card = ReportCard(
-        name=report_name(work.part),
+        name=report_name(str(facts.cycle)),
         title=cycle_title(report),
         subject="speech",
         system=adapter.identity if adapter is not None else "",
@@ -117,7 +117,7 @@ def cycle_report(work: Work) -> StageResult:
         evaluation_id=facts.evaluation_id,
     )
     write_report(work.shown_folder, render_cycle(report), card)
-    if any(_value(point.base) or _value(point.adapter) for point in report.history):
+    if any(_percent(wer) is not None for point in report.history for wer in (point.base, point.adapter)):
         (work.shown_folder / PICTURE).write_bytes(cycles_picture(report.history))
     found, waiting = report.reviewed, report.waiting
     data = CycleReportData(
@@ -133,15 +133,10 @@ def cycle_report(work: Work) -> StageResult:
     return StageResult(
         data=data,
         shown={
-            "cycle": facts.cycle,
+            **{name.replace("_", " "): value for name, value in asdict(data).items()},
             "decision": report.decision or "not decided yet",
             "reason": report.reason,
-            "answers": found.answers,
-            "answered of those asked about": f"{found.answered} of {found.asked}",
-            "words put right": found.word_edits,
             "minutes of people's time": round(found.spent_s / 60, 1) if found.timed else None,
-            "segments that wait": data.segments_that_wait,
-            "converged": report.convergence.converged,
             "does it still pay": report.convergence.reason,
             "recognisers": [
                 {
@@ -177,7 +172,7 @@ def _report(facts: CycleFacts, warnings: Sequence[str]) -> CycleReport:
 
 
 def _level(report: CycleReport) -> Level:
-    """How a list of pages shows it, in the words that it has for evaluations."""
+    """Choose how a list of pages shows it, in the words that it has for evaluations."""
     if report.decision == "promoted":
         return "better"
     if report.decision is None:
@@ -199,7 +194,3 @@ def _row(point: CyclePoint) -> dict[str, Any]:
 def _percent(found: Interval | None, end: str = "value") -> float | None:
     value = getattr(found, end) if found is not None else None
     return None if value is None else round(100 * value, 2)
-
-
-def _value(found: Interval | None) -> bool:
-    return found is not None and found.value is not None

@@ -1,7 +1,7 @@
-"""Whether this cycle's adapter transcribes from now on: the asset `speech_decision`."""
+"""Decide between champion and challenger: the asset `speech_decision`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ _LATER = "select cycle from decisions where cycle > $cycle limit 1"
 
 @dataclass(frozen=True)
 class _Read:
-    """What is decided about.
+    """The challenger, the champion, and how they compare.
 
     Attributes:
         adapter_id: what this cycle trained; None where it trained nothing.
@@ -107,11 +107,11 @@ def _hand_out(home: Path, output: StageOutput) -> None:
     on_request=True,
 )
 def speech_decision(work: Work) -> StageResult:
-    """Whether the adapter of this cycle transcribes from now on, or what served before keeps its place, and why.
+    """Promote the adapter of this cycle, or keep the champion, and say why.
 
-    It is promoted only if it makes fewer errors than the champion on the frozen church test, by a paired test over
-    sermons, and is not worse on general speech by more than `evaluation.general_wer_margin`. Sermons that were transcribed
-    before keep their text until somebody materialises `transcript` for them again.
+    A challenger is promoted only if its WER on the frozen church test is significantly lower than the champion's (paired
+    test over sermons), and it is non-inferior on general speech (margin `evaluation.general_wer_margin`). Existing
+    transcripts are not marked stale: they stay until `transcript` is materialised for them again.
     """
     read, evaluated = work.read, work.inputs["speech_evaluation"]
     measured = evaluated.data_as(SpeechEvaluationData)
@@ -135,13 +135,7 @@ def speech_decision(work: Work) -> StageResult:
         champion_after=read.adapter_id if found.outcome == "promoted" else read.champion,
     )
     work.log(f"{found.outcome}: {found.reason}")
-    row = {
-        "cycle": data.cycle,
-        "adapter_id": data.adapter_id,
-        "decision": data.outcome,
-        "cause": data.cause,
-        "reason": found.reason,
-        "decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "champion_after": data.champion_after,
-    }
+    decided_at = datetime.now(UTC).isoformat(timespec="seconds")
+    row = asdict(data) | {"reason": found.reason, "decided_at": decided_at}
+    row["decision"] = row.pop("outcome")
     return StageResult(data=data, tables={"decisions": [row]}, shown={"decision": found.outcome, "why": found.reason})

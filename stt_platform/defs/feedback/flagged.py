@@ -1,4 +1,4 @@
-"""Which segments people are asked about in a cycle: the asset `flagged_segments`."""
+"""Choose the segments that people are asked about in a cycle: the asset `flagged_segments`."""
 
 import json
 from collections import Counter
@@ -69,17 +69,13 @@ from flagged_segments where cycle = $cycle and status <> 'flagged' group by stat
 """
 
 
-def _chosen(settings: Settings) -> dict[str, Any]:
-    return settings.feedback.model_dump(exclude={"least_gain", "vain_cycles"})
-
-
 @dataclass(frozen=True)
 class _Read:
-    """What a cycle chooses from, and what the live machine heard of it.
+    """What a cycle chooses from, and the live transcripts of it.
 
     Attributes:
-        live_segments: how many the live machine told of.
-        live: what it heard, by chunk.
+        live_segments: number of segments in the live transcripts.
+        live: the live transcript of each chunk.
         unplaced: segments that belong to no chunk.
     """
 
@@ -98,7 +94,7 @@ def _parameters(context: StageContext) -> Mapping[str, Any]:
     settings = context.settings
     return {
         "cycle": context.part,
-        "chosen": _chosen(settings),
+        "chosen": settings.feedback.model_dump(exclude={"least_gain", "vain_cycles"}),
         "view": training_view(context.home, settings.training_view).view,
         "confidence": settings.evaluation.confidence,
     }
@@ -143,14 +139,14 @@ def _hand_out(home: Path, output: StageOutput) -> None:
 
 
 def check_list(platform: Platform, output: StageOutput | None) -> Iterator[dg.AssetCheckResult]:
-    """Whether all that is asked about teaches, as the split is now."""
+    """Check that all that is asked about is of train sermons, as the split is now."""
     if output is None:
         return
     others = platform.store.query(_OTHERS, {"cycle": output.data_as(FlaggedData).cycle})["sermon"].to_pylist()
     yield dg.AssetCheckResult(
         check_name=ONLY_TRAIN,
         passed=not others,
-        metadata={"sermons that do not teach": len(others), "first": ", ".join(others[:5]) or "–"},
+        metadata={"sermons that are not of the train split": len(others), "first": ", ".join(others[:5]) or "–"},
     )
 
 
@@ -162,7 +158,7 @@ def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
         "what is not asked about": table(platform.store.query(_NOT_ASKED, cycle).to_pylist()),
         "picture": picture(output.shown_folder / PICTURE, "how sure the texts are, and how far that may be believed"),
         "lists and sound for reviewers": dg.MetadataValue.path(str(review_folder(platform.home, cycle["cycle"]))),
-        "put what the live machine heard into": dg.MetadataValue.path(str(live_folder(platform.home))),
+        "put live transcripts into": dg.MetadataValue.path(str(live_folder(platform.home))),
     }
 
 
@@ -183,28 +179,24 @@ def _metadata(platform: Platform, output: StageOutput) -> Mapping[str, Any]:
     scope=CYCLE,
     metadata=_metadata,
     check_specs=(
-        (
-            ONLY_TRAIN,
-            "Every segment of the list is of a sermon that teaches: none of those that examine is shown.",
-            True,
-        ),
+        (ONLY_TRAIN, "Every segment of the list is of a train sermon: no test sermon is shown to anybody.", True),
     ),
     checks=check_list,
     hand_out=_hand_out,
 )
 def flagged_segments(work: Work) -> StageResult:
-    """Which segments people are asked about in this cycle: those where an hour of listening corrects most.
+    """Choose the segments that people are asked about in this cycle: those where an hour of listening corrects most.
 
     Ranked by the word errors that are expected for each second of reviewing; no sermon and no speaker fills the list, names
     and terms nobody has corrected yet come first, and a share is drawn at random, which shows how good all texts are and
-    how far the confidence may be believed. Left out, with the reason: what is no speech, what may not teach, sermons that
-    examine, what is answered already. JSONL of the live machine in `STT_HOME/live` counts too, where we have its recording.
+    how far the confidence may be believed. Left out, with the reason: what is no speech, what is not trained on, test
+    sermons, what is answered already. JSONL of the live machine in `STT_HOME/live` counts too, where we have its recording.
     The list lies in `STT_HOME/review/cycle-<n>`; put the answers into `STT_HOME/corrections`.
     """
     pool, live = work.read.pool, work.read.live
     chosen = work.settings.feedback
     glossary = _glossary(work)
-    model = fit_confidence(pool.answered_transcripts(), fewest=chosen.fewest_answers, seed=chosen.seed)
+    model = fit_confidence(pool.answered_transcripts(), min_answers=chosen.fewest_answers, seed=chosen.seed)
     found = _expected(pool, model, live)
     options = _options(pool, chosen, model, work.cycle)
     rows = choose_segments(
@@ -236,18 +228,8 @@ def flagged_segments(work: Work) -> StageResult:
     return StageResult(
         data=data,
         shown={
-            "cycle": data.cycle,
-            "asked about": data.asked_about,
-            "drawn at random": data.drawn_at_random,
-            "minutes of reviewing": round(data.review_s / 60, 1),
-            "word errors expected in them": data.expected_word_errors,
-            "left for later cycles": data.left_for_later,
-            "excluded": data.excluded,
-            "live segments": data.live_segments,
-            "live segments that cannot be reviewed": data.unplaced_live_segments,
+            **{name.replace("_", " "): value for name, value in asdict(data).items()},
             "confidence": model.reason,
-            "AUROC": data.auroc,
-            "calibration error": data.calibration_error,
             "WER of all texts, by those drawn at random": _pool_wer(pool, work.settings),
         },
         tables={"flagged_segments": table_rows},
@@ -266,7 +248,7 @@ def _glossary(work: Work) -> Glossary | None:
 def _options(pool: Pool, chosen: FeedbackSettings, model: ConfidenceModel, cycle: int) -> SelectionOptions:
     return SelectionOptions(
         share=chosen.share,
-        most_review_s=60 * chosen.review_minutes or None,
+        max_review_s=60 * chosen.review_minutes or None,
         random_share=chosen.random_share,
         quota=chosen.quota,
         term_bonus=chosen.term_bonus,
@@ -277,7 +259,7 @@ def _options(pool: Pool, chosen: FeedbackSettings, model: ConfidenceModel, cycle
 
 
 def _expected(pool: Pool, model: ConfidenceModel, live: Mapping[str, LiveHearing]) -> dict[str, Expectation]:
-    """What is expected of each transcript, where either recogniser was in doubt."""
+    """Predict the errors of each transcript from the features of whichever recogniser was less sure."""
     names = list(pool.features)
     features = [with_live(pool.features[name], live.get(name)) for name in names]
     return dict(zip(names, model.expect(features), strict=True))
@@ -293,7 +275,7 @@ class _Rows:
         self._chunks = {row["chunk_id"]: row for row in pool.chunks}
 
     def of(self, chosen: Sequence[Flagged], unplaced: Sequence[Unplaced]) -> list[dict[str, Any]]:
-        """The flagged in the order of asking, then all others, then what was live and belongs to no chunk."""
+        """Return the flagged in the order of asking, then all others, then what was live and belongs to no chunk."""
         flagged = [self._asked(rank, row) for rank, row in enumerate(review_order(chosen), start=1)]
         others = [self._row(row) for row in chosen if row.status != FLAGGED]
         return [*flagged, *others, *map(self._unplaced, unplaced)]
@@ -310,7 +292,7 @@ class _Rows:
         }
         if row.status == EXCLUDED:
             return common
-        # Before anything was learned the expectation only ranks, and is no number to show.
+        # Before anything was fitted the expectation only ranks, and is no number to show.
         wrong = self._expected[row.chunk_id].wrong_probability
         return common | {
             "duration_s": self._pool.duration_s(row.chunk_id),
@@ -328,7 +310,7 @@ class _Rows:
         return self._row(row) | {
             "rank": rank,
             "why": why,
-            "reason": f"{row.reason}; {_doubt(live)}" if doubted else row.reason,
+            "reason": f"{row.reason}; {_doubt(live)}" if live is not None and doubted else row.reason,
             "text": chunk["text"],
             "system": chunk["system"],
             "path": chunk["path"],
@@ -343,36 +325,28 @@ class _Rows:
 
 def _doubt(live: LiveHearing) -> str:
     quoted = live.text if len(live.text) <= _MOST_QUOTED else f"{live.text[:_MOST_QUOTED]}…"
-    return f"the live machine was sure to {100 * live.confidence:.0f} % of “{quoted}”"
+    return f"the live machine was sure to {100 * (live.confidence or 0.0):.0f} % of “{quoted}”"
 
 
 def _task(row: Mapping[str, Any]) -> ReviewTask:
-    return ReviewTask(
-        chunk_id=row["chunk_id"],
-        sermon=row["sermon"],
-        audio=row["path"],
-        duration_s=row["duration_s"],
-        proposal=row["text"],
-        system=row["system"],
-        confidence=row["confidence"],
-        why=row["reason"],
-        speaker=row["speaker"],
-        cycle=row["cycle"],
-    )
+    same = {
+        name: row[name] for name in ("chunk_id", "sermon", "duration_s", "system", "confidence", "speaker", "cycle")
+    }
+    return ReviewTask(audio=row["path"], proposal=row["text"], why=row["reason"], **same)
 
 
 def _draw(folder: Path, rows: Sequence[Flagged], found: Mapping[str, Expectation], model: ConfidenceModel) -> None:
-    learned = model.kind == "fitted"
+    fitted = model.kind == "fitted"
 
     def value(row: Flagged) -> float:
         each = found[row.chunk_id]
-        return 1 - each.wrong_probability if learned else each.error_rate
+        return each.error_rate if each.wrong_probability is None else 1 - each.wrong_probability
 
     drawn = confidence_picture(
         [value(row) for row in rows if row.status == FLAGGED],
         [value(row) for row in rows if row.status == LEFT],
         model.reliability,
-        title="chance that every word is right" if learned else "guessed share of wrong words, for ranking only",
+        title="chance that every word is right" if fitted else "guessed share of wrong words, for ranking only",
         reason=model.reason,
     )
     (folder / PICTURE).write_bytes(drawn)

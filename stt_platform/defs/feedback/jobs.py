@@ -1,4 +1,4 @@
-"""The two halves of a cycle: what is asked of people, and what is made of their answers."""
+"""The jobs of a cycle: `ask` chooses what people are asked, `learn` trains on their answers, `deliver` bundles."""
 
 import dagster as dg
 
@@ -13,15 +13,9 @@ _OF_A_CYCLE = dg.AssetSelection.tag(SCOPE_TAG, CYCLE.name)
 _ASKED = _OF_A_CYCLE & dg.AssetSelection.assets(_LIST).upstream()
 
 
-def asked_stages() -> list[str]:
-    """Return the stages that choose what people are asked about in a cycle, in order."""
-    needed = needed_for([_LIST])
-    return [name for name in stages_of(CYCLE) if name in needed]
-
-
 def learned_stages() -> list[str]:
     """Return the stages that follow people's answers, in order."""
-    asked = asked_stages()
+    asked = needed_for([_LIST])
     return [name for name in stages_of(CYCLE) if name not in asked]
 
 
@@ -34,7 +28,7 @@ ask = dg.define_asset_job(
 learn = dg.define_asset_job(
     "learn",
     selection=_OF_A_CYCLE - _ASKED,
-    description="From the corrections of a cycle to a recogniser, its measurement, the decision about it, and the report.",
+    description="Trains a recogniser on the corrections of a cycle, evaluates it, decides about it, and reports.",
 )
 
 deliver = dg.define_asset_job(

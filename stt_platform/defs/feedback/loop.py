@@ -1,4 +1,4 @@
-"""The loop by itself: a list for people, their answers, a training, a decision, and the next list."""
+"""Run the loop by itself: a list for people, their answers, a training, a decision, and the next list."""
 
 import hashlib
 from pathlib import Path
@@ -13,8 +13,9 @@ from stt_platform.feedback.readiness import Readiness
 from stt_platform.files import age_s
 from stt_platform.gpu import CPU, device_name, holder_of
 from stt_platform.orchestration.planning import plan
-from stt_platform.orchestration.platform import SENSORS_OFF, Platform
+from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import SERMON, known_cycles, with_cycle
+from stt_platform.orchestration.sensors import platform_sensor
 from stt_platform.orchestration.stage import stages
 from stt_platform.store.choices import speech_champion
 from stt_platform.store.metadata import MetadataStore
@@ -32,30 +33,22 @@ where answers.cycle = $cycle and answers.status = 'accepted' and answers.chunk_i
 
 
 def open_cycle(instance: dg.DagsterInstance, store: MetadataStore) -> int:
-    """The cycle that is under way: the newest one, or the next where that was decided."""
+    """Return the cycle that is under way: the newest one, or the next where that was decided."""
     newest = max(known_cycles(instance), default=0)
     decided = store.query("select cycle from decisions where cycle = $cycle", {"cycle": newest}).num_rows
     return newest + 1 if decided else newest
 
 
-@dg.sensor(
-    description=(
-        "Opens the next cycle of the loop: chooses the segments that people are asked about, once sermons are transcribed "
-        "and the cycle before was decided. It stops once the loop has converged, and says so here; a further cycle is "
-        "then a click."
-    ),
-    job=ask,
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-)
+@platform_sensor(job=ask)
 def next_cycle(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
-    """Looks at what was made, so it needs no cursor; a list that failed is not asked for again by itself."""
+    """Open the next cycle of the loop: choose the segments that people are asked about, once sermons are transcribed and
+    the cycle before was decided. It stops once the loop has converged, and says so here; a further cycle is then a click.
+    """
+    # It looks at what was made, so it needs no cursor; a list that failed is not asked for again by itself.
     store, settings = platform.store, platform.settings
-    if not settings.sensors:
-        return dg.SkipReason(SENSORS_OFF)
     (transcribed,) = store.query(_TRANSCRIBED).to_pylist()
     if not transcribed["n"]:
-        return dg.SkipReason("no sermon that teaches has been transcribed yet")
+        return dg.SkipReason("no sermon of the train split has been transcribed yet")
     cycle = open_cycle(context.instance, store)
     if _list_is_made(platform.home, cycle):
         return dg.SkipReason(f"cycle {cycle} is under way: its list is in STT_HOME/review/cycle-{cycle}")
@@ -69,20 +62,13 @@ def next_cycle(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Se
     )
 
 
-@dg.sensor(
-    description=(
-        "Reads the corrections that are put into `STT_HOME/corrections` (spreadsheets, exports of Label Studio and Prodigy), "
-        "once for each change, into the cycle that is under way."
-    ),
-    asset_selection=dg.AssetSelection.assets("corrections"),
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-)
+@platform_sensor(asset_selection=dg.AssetSelection.assets("corrections"))
 def new_corrections(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
-    """The cursor is what lay there, by name, size and time, when it was last read."""
+    """Read the corrections that are put into `STT_HOME/corrections` (spreadsheets, exports of Label Studio and Prodigy),
+    once for each change, into the cycle that is under way.
+    """
+    # The cursor is what lay there, by name, size and time, when it was last read.
     settings, home = platform.settings, platform.home
-    if not settings.sensors:
-        return dg.SkipReason(SENSORS_OFF)
     files = exports(home)
     if not files:
         return dg.SkipReason(f"there is nothing in {home / 'corrections'}")
@@ -101,27 +87,20 @@ def new_corrections(context: dg.SensorEvaluationContext, platform: Platform) -> 
     return dg.SensorResult(run_requests=[request], cursor=cursor)
 
 
-@dg.sensor(
-    description=(
-        "Trains, measures and decides once enough was corrected (settings `loop`), nobody has corrected anything for a "
-        "while, and the device is free. Otherwise it says here what is missing."
-    ),
-    job=learn,
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-)
+@platform_sensor(job=learn)
 def retrain(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
-    """One run for each state of the corrections: a training that failed is not started again by itself."""
+    """Train, measure and decide once enough was corrected (settings `loop`), nobody has corrected anything for a while,
+    and the device is free. Otherwise it says here what is missing.
+    """
+    # One run for each state of the corrections: a training that failed is not started again by itself.
     settings, home = platform.settings, platform.home
-    if not settings.sensors:
-        return dg.SkipReason(SENSORS_OFF)
     cycle = open_cycle(context.instance, platform.store)
     answers = stages()["corrections"].output(home, str(cycle))
     if not _list_is_made(home, cycle) or answers is None:
         return dg.SkipReason(f"cycle {cycle}: nothing has been corrected yet")
     if (key := f"learn:{cycle}:{answers.digest}") == context.cursor:
         return dg.SkipReason(
-            f"cycle {cycle} is being learned from, or failed: see its run; new corrections start it again"
+            f"cycle {cycle} is being trained on, or its training failed: see its run; new corrections start it again"
         )
     chosen = settings.loop
     missing = list(
@@ -134,16 +113,10 @@ def retrain(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Senso
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key, partition_key=str(cycle))], cursor=key)
 
 
-@dg.sensor(
-    description="Makes a bundle for the machine that runs live whenever another recogniser was promoted.",
-    job=deliver,
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-)
+@platform_sensor(job=deliver)
 def promoted(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
-    """The cursor is the champion that was delivered last."""
-    if not platform.settings.sensors:
-        return dg.SkipReason(SENSORS_OFF)
+    """Make a bundle for the machine that runs live whenever another recogniser was promoted."""
+    # The cursor is the champion that was delivered last.
     champion = speech_champion(platform.home)
     if champion.adapter_id is None:
         return dg.SkipReason(champion.why)

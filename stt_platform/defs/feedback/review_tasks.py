@@ -1,4 +1,4 @@
-"""The list of a cycle for Label Studio: written down, and sent to the server where there is one. The asset `review_tasks`."""
+"""Send the list of a cycle to Label Studio: the asset `review_tasks`."""
 
 import contextlib
 import json
@@ -81,7 +81,7 @@ def _server_state(home: Path, settings: LabelStudioSettings) -> str | dg.Metadat
     hand_out=_hand_out,
 )
 def review_tasks(work: Work) -> StageResult:
-    """The flagged segments as tasks for Label Studio, with the proposal in the box, sent to its server.
+    """Make tasks for Label Studio of the flagged segments, with the proposal in the box, and send them to its server.
 
     Each task is sent once: one with the same chunk and proposal is not added again. Where no server runs, the tasks are sent
     when one does, by the sensor `label_studio_answers`, which also brings the answers back. `STT_HOME/review/cycle-<n>`

@@ -1,4 +1,4 @@
-"""What happens by itself while people correct in Label Studio: tasks go there, and answers come back."""
+"""Exchange tasks and answers with Label Studio while people correct there."""
 
 import json
 from collections.abc import Mapping
@@ -10,27 +10,19 @@ from stt_platform.defs.feedback.flagged import read_tasks
 from stt_platform.defs.feedback.review_tasks import review_tasks
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import known_cycles
+from stt_platform.orchestration.sensors import platform_sensor
 from stt_platform.settings import PlatformError
 from stt_platform.store.stages import StageOutput
 from stt_platform.web.label_studio_reviews import LabelStudioReviews, label_studio_reviews
 
-_OFF = "sensors are off (setting `sensors`): no server is asked by itself"
 
-
-@dg.sensor(
-    description=(
-        "Sends the tasks of the newest cycle to Label Studio as soon as its server runs, and brings new answers into "
-        "`STT_HOME/corrections`, where `new_corrections` finds them. Without a server it does nothing."
-    ),
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-)
+@platform_sensor()
 def label_studio_answers(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SkipReason:
-    """Starts no run: the tick says what was done. The cursor tells of which project it is, what was sent to it, and until
-    when its answers are known.
+    """Send the tasks of the newest cycle to Label Studio as soon as its server runs, and bring new answers into
+    `STT_HOME/corrections`, where `new_corrections` finds them. Without a server it does nothing.
     """
-    if not platform.settings.sensors:
-        return dg.SkipReason(_OFF)
+    # It starts no run: the tick says what was done. The cursor tells of which project it is, what was sent to it, and until
+    # when its answers are known.
     try:
         with label_studio_reviews(platform.home, platform.settings.label_studio) as reviews:
             return dg.SkipReason(_exchange(context, platform, reviews))

@@ -75,7 +75,7 @@ class LabelStudio(ReviewTool):
 
 
 def audio_file_name(task: ReviewTask) -> str:
-    """Return what the sound of a task is called where the own server plays it from."""
+    """Name the sound file of a task, as the lists and the own server have it."""
     return f"{task.chunk_id}{Path(task.audio).suffix}"
 
 
@@ -85,7 +85,7 @@ def playable_tasks(tasks: Iterable[ReviewTask]) -> list[ReviewTask]:
 
 
 def label_studio_tasks(tasks: Iterable[ReviewTask]) -> list[dict[str, Any]]:
-    """Tasks to import, in the given order, each with a prediction that puts the proposal into the box.
+    """Return tasks to import, in the given order, each with a prediction that puts the proposal into the box.
 
     Label Studio can make predictions from the data of a task (`preannotated_from_fields`), but not for a text box:
     the box stays empty (issue HumanSignal/label-studio 3941).
@@ -94,7 +94,7 @@ def label_studio_tasks(tasks: Iterable[ReviewTask]) -> list[dict[str, Any]]:
 
 
 def labelling_configuration() -> str:
-    """The labelling configuration (XML) of the project that `label_studio_tasks` go into.
+    """Return the labelling configuration (XML) of the project that `label_studio_tasks` go into.
 
     `transcription` keeps the text in an open box instead of a line with a pencil beside it.
     """
@@ -114,17 +114,17 @@ def labelling_configuration() -> str:
 
 
 def is_task(item: Mapping[str, Any]) -> bool:
-    """Whether an object is a task with its annotations, or an annotation with its task inside (target storage)."""
+    """Return whether an object is a task with its annotations, or an annotation with its task inside (target storage)."""
     return isinstance(item.get("data"), dict) or ("result" in item and isinstance(item.get("task"), dict))
 
 
 def is_row(names: Mapping[str, Any] | Sequence[str]) -> bool:
-    """Whether the names of an object (JSON_MIN), or of the columns of a table (CSV), are those of a flat export."""
+    """Return whether the names of an object (JSON_MIN), or of the columns of a table (CSV), are those of a flat export."""
     return set(names) >= _ROW_MARKS
 
 
 def task_answers(task: Mapping[str, Any], origin: Origin, *, text_field: str = TEXT_FIELD) -> Iterator[Answer]:
-    """All annotations of one task, cancelled ones too; a task without any is `OPEN`. Predictions and drafts are none.
+    """Yield all annotations of one task, cancelled ones too; a task without any is `OPEN`. Predictions and drafts are none.
 
     Args:
         task: with `data` and `annotations` (or, as before 2021, `completions`); or an annotation with its `task`.
@@ -162,7 +162,7 @@ def task_answers(task: Mapping[str, Any], origin: Origin, *, text_field: str = T
 
 
 def row_answer(row: Mapping[str, Any], origin: Origin, *, text_field: str = TEXT_FIELD) -> Answer:
-    """One row of JSON_MIN or CSV: the data of the task and what was answered, side by side; `OPEN` where nothing was."""
+    """Read one row of JSON_MIN or CSV: the data of the task and the answer, side by side; `OPEN` where nothing was."""
     try:
         chunk_id, named_by = chunk_of(row)
         value = _cell(row.get(text_field))
@@ -246,7 +246,7 @@ def _filled(result: object, text_field: str) -> _Filled:
 
 
 def _joined(values: Sequence[Mapping[str, Any]]) -> str:
-    """The text of several entries or regions, in the order in which they are spoken."""
+    """Join the text of several entries or regions, in the order in which they are spoken."""
     pieces = []
     for number, value in enumerate(values):
         text = value.get("text")
@@ -257,7 +257,7 @@ def _joined(values: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _proposal(task: Mapping[str, Any], annotation: Mapping[str, Any], text_field: str) -> str | None:
-    """What stood in the box at first: the prediction that the annotation began with, else the latest of the task."""
+    """Return what stood in the box at first: the prediction that the annotation began with, else the latest of the task."""
     began_with = annotation.get("prediction")
     predictions = [item for item in task.get("predictions") or [] if isinstance(item, dict)]
     parent = annotation.get("parent_prediction")
@@ -278,7 +278,7 @@ def _identity(value: object) -> str:
 
 
 def _cell(value: object) -> object:
-    """What a cell of CSV holds: lists and objects are written into it as JSON."""
+    """Return what a cell of CSV holds: lists and objects are written into it as JSON."""
     if not isinstance(value, str) or value[:2] not in ('["', "[{", '{"'):
         return value
     try:

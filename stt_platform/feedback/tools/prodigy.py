@@ -56,12 +56,12 @@ class Prodigy(ReviewTool):
 
 
 def is_example(item: Mapping[str, Any]) -> bool:
-    """Whether an object is one of Prodigy's."""
+    """Return whether an object is one of Prodigy's."""
     return bool(_MARKS & item.keys()) and "annotation_id" not in item
 
 
 def example_answer(example: Mapping[str, Any], origin: Origin, *, text_field: str | None = None) -> Answer:
-    """One example of `db-out`. "ignore" is `SKIPPED`; "reject" says that the chunk cannot be used.
+    """Read one example of `db-out`. "ignore" is `SKIPPED`; "reject" says that the chunk cannot be used.
 
     Args:
         text_field: the field of the text; None for the one that the example names (`field_id`), else `transcript`.
@@ -103,7 +103,7 @@ def example_answer(example: Mapping[str, Any], origin: Origin, *, text_field: st
 
 
 def prodigy_tasks(tasks: Iterable[ReviewTask]) -> str:
-    """Tasks as JSONL for `prodigy audio.transcribe DATASET FILE --loader jsonl --fetch-media`, in the given order."""
+    """Write tasks as JSONL for `prodigy audio.transcribe DATASET FILE --loader jsonl --fetch-media`, in the given order."""
     lines = [
         {
             "audio": task.audio,

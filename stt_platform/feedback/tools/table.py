@@ -84,7 +84,7 @@ class Table(ReviewTool):
 
 
 def review_csv(tasks: Iterable[ReviewTask]) -> str:
-    """The tasks as CSV (RFC 4180), in the given order.
+    """Write tasks as CSV (RFC 4180), in the given order.
 
     `corrected` holds the proposal, to be changed in place. A row counts as answered once its text is another one, or
     something stands in `verdict`: "ok" where the text is right. Write it with the encoding 'utf-8-sig' and without
@@ -108,18 +108,18 @@ def review_csv(tasks: Iterable[ReviewTask]) -> str:
 
 
 def as_cell(text: str) -> str:
-    """`text` for a spreadsheet, with an apostrophe where it would be taken for a formula or a number."""
+    """Escape `text` for a spreadsheet, with an apostrophe where it would be taken for a formula or a number."""
     return f"'{text}" if _FORMULA.match(text) or (len(text) > 8 and _NUMBER.fullmatch(text)) else text
 
 
 def from_cell(cell: str) -> str:
-    """What `as_cell` made a cell of; an apostrophe that belongs to the text ('Tis) stays."""
+    """Return what `as_cell` made a cell of; an apostrophe that belongs to the text ('Tis) stays."""
     bare = cell.removeprefix("'")
     return bare if cell != bare and as_cell(bare) == cell else cell
 
 
 def table_answers(content: str, origin: Origin, *, text_field: str | None = None) -> Iterator[Answer]:
-    """The rows of a table, also of one that Label Studio exported. Rows that are not filled in are `OPEN`.
+    """Yield the rows of a table, also of one that Label Studio exported. Rows that are not filled in are `OPEN`.
 
     Args:
         content: the file, without a byte order mark.
@@ -151,7 +151,7 @@ def table_answers(content: str, origin: Origin, *, text_field: str | None = None
 
 
 def row_answer(row: Mapping[str, Any], origin: Origin, *, text_field: str | None = None) -> Answer:
-    """One row of a plain table, or an object of JSONL with the same names.
+    """Read one row of a plain table, or an object of JSONL with the same names.
 
     Text that is the proposal, with nothing said in `verdict`, is `OPEN`: it stood there before.
     """
