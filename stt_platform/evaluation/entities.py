@@ -97,36 +97,6 @@ class EntityScores:
     by_kind: tuple[tuple[Kind, EntityCounts], ...]
     examples: tuple[EntityError, ...]
 
-    @property
-    def precision(self) -> float | None:
-        """As of `total`."""
-        return self.total.precision
-
-    @property
-    def recall(self) -> float | None:
-        """As of `total`."""
-        return self.total.recall
-
-    @property
-    def f1(self) -> float | None:
-        """As of `total`."""
-        return self.total.f1
-
-    @property
-    def hits(self) -> int:
-        """As of `total`."""
-        return self.total.hits
-
-    @property
-    def misses(self) -> int:
-        """As of `total`."""
-        return self.total.misses
-
-    @property
-    def false_alarms(self) -> int:
-        """As of `total`."""
-        return self.total.false_alarms
-
 
 def find_entities(text: str, names: Collection[str], *, cased: bool | None = None) -> list[Entity]:
     """Find the references and names of a text in order, without overlaps; no name is found inside a reference.
@@ -183,13 +153,15 @@ def entity_scores(pairs: Sequence[tuple[str, str]], names: Collection[str], *, e
                 counts[kind][error] += count
                 errors[kind, value, error] += count
                 first.setdefault((kind, value, error), number)
-    by_kind = tuple((kind, EntityCounts(c["hits"], c["missed"], c["invented"])) for kind, c in counts.items())
+    by_kind: list[tuple[Kind, EntityCounts]] = [
+        (kind, EntityCounts(c["hits"], c["missed"], c["invented"])) for kind, c in counts.items()
+    ]
     worst = sorted(errors.items(), key=lambda item: (-item[1], item[0]))[:examples]
     return EntityScores(
         EntityCounts(
             *(sum(column) for column in zip(*((c.hits, c.misses, c.false_alarms) for _, c in by_kind), strict=True))
         ),
-        by_kind,
+        tuple(by_kind),
         tuple(EntityError(*key, count, first[key]) for key, count in worst),
     )
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from stt_platform.evaluation.evaluation_report import Measure, NotScored, Slice, TermPair, Terms
 from stt_platform.evaluation.intervals import Interval
-from stt_platform.evaluation.metrics import TermAccuracy
+from stt_platform.evaluation.metrics.terms import TermAccuracy
 from stt_platform.evaluation.paired import Comparison
 from stt_platform.evaluation.terminology import HintMode, TermCounts, score_six
 

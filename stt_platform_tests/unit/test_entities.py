@@ -116,8 +116,8 @@ def test_scores_are_counted_pair_by_pair():
     ]
     scores = entity_scores(pairs, NAMES)
     assert dict(scores.by_kind) == {"reference": EntityCounts(1, 1, 1), "name": EntityCounts(2, 2, 1)}
-    assert (scores.hits, scores.misses, scores.false_alarms) == (3, 3, 2)
-    assert (scores.precision, scores.recall, scores.f1) == (3 / 5, 3 / 6, 6 / 11)
+    assert (scores.total.hits, scores.total.misses, scores.total.false_alarms) == (3, 3, 2)
+    assert (scores.total.precision, scores.total.recall, scores.total.f1) == (3 / 5, 3 / 6, 6 / 11)
     assert scores.examples[0] == EntityError("name", "Mary", "invented", 1, 2)
     assert {(e.value, e.error) for e in scores.examples} == {
         ("Mary", "invented"),
@@ -132,14 +132,14 @@ def test_scores_are_counted_pair_by_pair():
 @pytest.mark.parametrize("pairs", [[], [("", "")], [("Hello there", "hello")]])
 def test_nothing_to_hear_has_no_score(pairs):
     scores = entity_scores(pairs, NAMES)
-    assert scores.precision is scores.recall is scores.f1 is None
+    assert scores.total.precision is scores.total.recall is scores.total.f1 is None
     assert scores.examples == ()
 
 
 def test_capitals_count_only_where_both_texts_have_them():
-    assert entity_scores([("We read Mark and Peter", "we read mark and peter")], NAMES).hits == 1
-    assert entity_scores([("We read Mark and Peter", "We read Mark and Peter")], NAMES).hits == 2
-    assert entity_scores([("We read Mark and Peter", "we read mark and peter")], NAMES).misses == 0
+    assert entity_scores([("We read Mark and Peter", "we read mark and peter")], NAMES).total.hits == 1
+    assert entity_scores([("We read Mark and Peter", "We read Mark and Peter")], NAMES).total.hits == 2
+    assert entity_scores([("We read Mark and Peter", "we read mark and peter")], NAMES).total.misses == 0
 
 
 @pytest.mark.parametrize(("text", "cased"), [("Amen", True), ("amen", False), ("AMEN", False), ("", False)])

@@ -10,7 +10,8 @@ import pytest
 
 from stt_platform.evaluation.church_english import normalise_church_english
 from stt_platform.evaluation.intervals import Counts, Interval
-from stt_platform.evaluation.metrics import CER, WER, RawWER, SpeechSample, measure_speech
+from stt_platform.evaluation.metrics import SpeechSample, measure_speech
+from stt_platform.evaluation.metrics.error_rates import CER, WER, RawWER
 from stt_platform.evaluation.paired import paired_rates
 from stt_platform.evaluation.speech_scores import (
     SpeechRow,

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import stt_platform
-from stt_platform.evaluation.metrics import ForbiddenRate, all_metrics
+from stt_platform.evaluation.metrics import all_metrics
+from stt_platform.evaluation.metrics.terms import ForbiddenRate
 from stt_platform.evaluation.terminology import (
     TermRow,
     hinted_terms,

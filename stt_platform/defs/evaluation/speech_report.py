@@ -26,7 +26,9 @@ from stt_platform.evaluation.evaluation_report import (
     Subject,
 )
 from stt_platform.evaluation.intervals import Interval
-from stt_platform.evaluation.metrics import WER, EntityF1, RawWER, SpeechMetric
+from stt_platform.evaluation.metrics.base import SpeechMetric
+from stt_platform.evaluation.metrics.entities import EntityF1
+from stt_platform.evaluation.metrics.error_rates import WER, RawWER
 from stt_platform.evaluation.report_pictures import Point
 from stt_platform.evaluation.score_pictures import Bar, Panel, score_picture
 from stt_platform.evaluation.speech_comparison import Compared

@@ -12,7 +12,7 @@ from stt_platform.defs.glossary.reading import glossary_at
 from stt_platform.evaluation.bootstrap import segment_interval
 from stt_platform.evaluation.held_out import HeldOutText, held_out_verses
 from stt_platform.evaluation.hypotheses import Request
-from stt_platform.evaluation.metrics import TermAccuracy
+from stt_platform.evaluation.metrics.terms import TermAccuracy
 from stt_platform.evaluation.paired import Comparison
 from stt_platform.evaluation.term_findings import WHOLE, SystemTerms
 from stt_platform.evaluation.terminology import (
@@ -136,14 +136,18 @@ def findings_of(found: FoundTerms, everyone: Sequence[FoundTerms], confidence: f
     """Count the terms of a system by part, and compare each beside its base where that was asked the same."""
     base = next((one for one in everyone if one.system.name == found.system.base), None)
     # MarianMT's base is given no hints, so there is nothing to hold the hinted answers against.
-    shared = [part for part in found.parts if base is not None and part in base.parts]
+    comparisons = {
+        part: compare_terms(base.part(part), found.part(part), confidence)
+        for part in found.parts
+        if base is not None and part in base.parts
+    }
     return SystemTerms(
         system=found.system.name,
         counts={part: tally(found.part(part))[()] for part in found.parts},
         intervals={
             part: segment_interval(ACCURACY.shares(found.part(part)), confidence=confidence) for part in found.parts
         },
-        comparisons={part: compare_terms(base.part(part), found.part(part), confidence) for part in shared},
+        comparisons=comparisons,
         six=found.six,
         no_hints="" if found.control is not None else NO_HINTS,
     )
@@ -151,7 +155,7 @@ def findings_of(found: FoundTerms, everyone: Sequence[FoundTerms], confidence: f
 
 def compare_terms(a: Sequence[Occurrence], b: Sequence[Occurrence], confidence: float) -> Comparison:
     """Compare the accuracy in b with that in a: the same terms of the same segments."""
-    return compare_statistics(*(ACCURACY.shares(found) for found in (a, b)), confidence=confidence)
+    return compare_statistics(ACCURACY.shares(a), ACCURACY.shares(b), confidence=confidence)
 
 
 def _written(at_work: Running, requests: Sequence[Request], what: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stt_platform.evaluation.intervals import Interval
+from stt_platform.evaluation.metrics import entities, error_rates, speed, terms, translation
 from stt_platform.evaluation.metrics.base import (
     ErrorRate,
     Metric,
@@ -18,39 +19,25 @@ from stt_platform.evaluation.metrics.base import (
     TermRate,
     TranslationMetric,
 )
-from stt_platform.evaluation.metrics.entities import EntityF1, NameF1, ReferenceF1
-from stt_platform.evaluation.metrics.error_rates import CER, WER, Deletions, Insertions, RawWER, Substitutions
-from stt_platform.evaluation.metrics.speed import HallucinatedWords, RealTimeFactor, TextsPerSecond, TokensPerSecond
-from stt_platform.evaluation.metrics.terms import (
-    Ceiling,
-    ForbiddenRate,
-    LemmaAccuracy,
-    LemmaCeiling,
-    SenseAccuracy,
-    TermAccuracy,
-)
-from stt_platform.evaluation.metrics.translation import (
-    BLEU,
-    COMET,
-    Archaisms,
-    ChrF,
-    RawBLEU,
-    RawChrF,
-    RecitedVerses,
-)
 from stt_platform.evaluation.paired import Comparison, paired_rates
 from stt_platform.evaluation.speech_scores import scored_by_both
 
 SPEECH: tuple[SpeechMetric, ...] = (
-    *(WER(), RawWER(), CER(), Substitutions(), Deletions(), Insertions()),
-    *(EntityF1(), ReferenceF1(), NameF1(), HallucinatedWords(), RealTimeFactor()),
+    *(error_rates.WER(), error_rates.RawWER(), error_rates.CER()),
+    *(error_rates.Substitutions(), error_rates.Deletions(), error_rates.Insertions()),
+    *(entities.EntityF1(), entities.ReferenceF1(), entities.NameF1()),
+    *(speed.HallucinatedWords(), speed.RealTimeFactor()),
 )
 TERMS: tuple[TermRate, ...] = (
-    *(TermAccuracy(), SenseAccuracy(), LemmaAccuracy(), LemmaCeiling(), Ceiling(), ForbiddenRate()),
+    *(terms.TermAccuracy(), terms.SenseAccuracy(), terms.LemmaAccuracy(), terms.LemmaCeiling()),
+    *(terms.Ceiling(), terms.ForbiddenRate()),
 )
-TRANSLATION: tuple[TranslationMetric, ...] = (ChrF(), RawChrF(), BLEU(), RawBLEU(), COMET(), Archaisms())
+TRANSLATION: tuple[TranslationMetric, ...] = (
+    *(translation.ChrF(), translation.RawChrF(), translation.BLEU(), translation.RawBLEU()),
+    *(translation.COMET(), translation.Archaisms()),
+)
 """The first is the one that decides."""
-OTHERS: tuple[Metric, ...] = (RecitedVerses(), TextsPerSecond(), TokensPerSecond())
+OTHERS: tuple[Metric, ...] = (translation.RecitedVerses(), speed.TextsPerSecond(), speed.TokensPerSecond())
 """Metrics of which the stage that measures them has the number."""
 
 
