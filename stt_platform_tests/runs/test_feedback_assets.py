@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from stt_platform.definitions import defs
-from stt_platform.defs.evaluation.church_test import church_test_file
+from stt_platform.defs.evaluation.frozen_test_set import church_test_file
 from stt_platform.defs.feedback.corrections import corrections
 from stt_platform.defs.feedback.cycle_facts import loop_convergence, read_cycle
 from stt_platform.defs.feedback.cycle_report import cycle_report

@@ -16,7 +16,7 @@ from rich.console import Console
 from stt_platform.audio.reading import read_stretch
 from stt_platform.cli.running import run_due
 from stt_platform.definitions import defs
-from stt_platform.defs.evaluation.church_test import church_test_file, frozen_church_test
+from stt_platform.defs.evaluation.frozen_test_set import church_test_file, frozen_church_test
 from stt_platform.defs.evaluation.hearing import Stretch, hear
 from stt_platform.defs.recognisers import base_system
 from stt_platform.instance import open_instance

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from stt_platform.defs.evaluation.church_test import (
+from stt_platform.defs.evaluation.frozen_test_set import (
     church_test,
     church_test_file,
     church_test_problems,

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from stt_platform.defs.evaluation.church_test import church_test_file
+from stt_platform.defs.evaluation.frozen_test_set import church_test_file
 from stt_platform.defs.evaluation.speech_measuring import CHURCH, GENERAL, SetMeasured, SpeechMeasured
 from stt_platform.defs.shown import page, picture, table
 from stt_platform.evaluation import metrics

@@ -9,7 +9,7 @@ from typing import Any
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.gates import Refusal, first_refusal
-from stt_platform.defs.evaluation.church_test import frozen_church_test
+from stt_platform.defs.evaluation.frozen_test_set import frozen_church_test
 from stt_platform.evaluation.wer import normalise_english, word_errors
 from stt_platform.feedback.answers import VERDICT_LABELS, audio_name, tidy
 from stt_platform.feedback.confidence import AnsweredTranscript, TranscriptFeatures, transcript_features
