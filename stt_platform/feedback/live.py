@@ -68,7 +68,7 @@ def _segments(content: str, source: str) -> Iterator[LiveSegment]:
 
 
 def _segment(row: Any, source: str, place: str) -> LiveSegment:
-    """Raises `Malformed`."""
+    """Read one segment. Raises `Malformed`."""
     if not isinstance(row, dict):
         raise Malformed(f"{shown(row)} is no segment; an object with audio, start, end, text, confidence was expected")
     audio = next((name for field in _AUDIO if isinstance(row.get(field), str) and (name := tidy(row[field]))), "")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = (3.05, 60.0)
 _PAGE = 200
-_MOST_QUOTED = 300
+_MAX_QUOTED = 300
 # Access tokens live for five minutes.
 _ACCESS_S = 120.0
 # What two people save at once may become visible in another order than that of the times.
@@ -36,7 +36,7 @@ _KEPT_OF_PREDICTION = ("id", "result", "model_version", "created_at", "updated_a
 
 
 class LabelStudioError(PlatformError):
-    """What a Label Studio server refused, or why it cannot be used: says the remedy."""
+    """A Label Studio server refused, or cannot be used; the message says the remedy."""
 
 
 class LabelStudioUnreachable(LabelStudioError):
@@ -84,12 +84,12 @@ class LabelStudioClient:
         self._session.close()
 
     def find_project(self, title: str) -> ReviewProject | None:
-        """The oldest project of exactly that title, or None."""
+        """Return the oldest project of exactly that title, or None."""
         found = [each for each in self._pages("/api/projects/", "results") if each.get("title") == title]
         return min((self._project(each) for each in found), key=lambda project: project.id, default=None)
 
     def make_project(self, title: str, labelling_configuration: str) -> ReviewProject:
-        """A new project; several reviewers share its tasks, in the order in which they were added."""
+        """Make a project; several reviewers share its tasks, in the order in which they were added."""
         wanted = {"title": title, "label_config": labelling_configuration, "sampling": "Sequential sampling"}
         return self._project(self._ask("POST", "/api/projects/", json=wanted))
 
@@ -113,7 +113,7 @@ class LabelStudioClient:
         return f"/data/{self._ask('GET', f'/api/import/file-upload/{number}')['file']}"
 
     def task_data(self, project: ReviewProject) -> Iterator[Mapping[str, Any]]:
-        """The `data` of every task."""
+        """Yield the `data` of every task."""
         for task in self._tasks(project, "task_only", {"ordering": ["tasks:id"]}):
             yield task["data"]
 
@@ -122,9 +122,9 @@ class LabelStudioClient:
         self._ask("POST", f"/api/projects/{project.id}/import", json=list(tasks))
 
     def changed_tasks(self, project: ReviewProject, since: str) -> list[dict[str, Any]]:
-        """Tasks that changed after `since` (the server's `updated_at`; empty: all), and some before, with their annotations.
+        """Return tasks that changed after `since` (the server's `updated_at`; empty: all), and some before, with their annotations.
 
-        An annotation that is made, changed or removed changes its task. What a reviewer is called is the address of mail.
+        An annotation that is made, changed or removed changes its task. A reviewer is named by the e-mail address.
         Fields that count time until now are left out, so that what did not change reads the same.
         """
         query: dict[str, Any] = {"ordering": ["-tasks:updated_at"]}
@@ -187,7 +187,7 @@ class LabelStudioClient:
             reply.raise_for_status()
             return reply.json()
         except requests.RequestException as error:
-            said = " ".join(reply.text.split())[:_MOST_QUOTED]
+            said = " ".join(reply.text.split())[:_MAX_QUOTED]
             raise LabelStudioError(
                 f"{method} {path} at {self.address} ended with status {reply.status_code}, and not as Label Studio "
                 f"1.23 answers: {said or 'nothing was said'}"

@@ -193,7 +193,7 @@ def row_answer(row: Mapping[str, Any], origin: Origin, *, text_field: str | None
 
 
 def _check_columns(columns: list[str], text_field: str | None) -> None:
-    """Raises `Malformed` where no row could be an answer."""
+    """Raise `Malformed` where no row could be an answer."""
     if label_studio.is_row(columns):
         return
     wanted = (_column(text_field),) if text_field else TEXT_COLUMNS
