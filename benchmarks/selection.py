@@ -51,8 +51,9 @@ from stt_platform.machine.seeded import seeded_uniform
 from stt_platform.models.registry import model
 from stt_platform.models.whisper_weights import whisper_folder
 from stt_platform.settings import repository
-from stt_platform.speech.recogniser import ChunkSpan, FasterWhisper
-from stt_platform.speech.second_opinion import PocketSphinx
+from stt_platform.speech.recognisers.base import ChunkSpan
+from stt_platform.speech.recognisers.faster_whisper import FasterWhisper
+from stt_platform.speech.recognisers.pocketsphinx import PocketSphinx
 from stt_platform.training.checkpoints import Checkpoints
 from stt_platform.training.loop import LoopOptions, train
 from stt_platform.training.whisper_data import WhisperExample, WhisperSet, WhisperSetOptions, prepare

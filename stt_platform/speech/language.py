@@ -1,6 +1,6 @@
 """Whether what is spoken is English: asked of a multilingual Whisper, or concluded from how English ears fail.
 
-A multilingual Whisper knows the language (`detect_language`). Where there is none, two English recognisers show it:
+A multilingual Whisper knows the language (`Recogniser.detect_language`). Where there is none, two English recognisers show it:
 Whisper tiny.en finds its own text improbable, and a second recogniser writes something quite different. Neither is
 enough alone: noise makes one unsure, an accent makes the other stumble.
 
@@ -18,19 +18,8 @@ some thirty voices; a third of the chunks with noise at 10 or 5 dB, reverberatio
 The limits were chosen on these same chunks, and no third language was at hand.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from stt_platform.audio import SAMPLE_RATE_HZ
-from stt_platform.speech.recogniser import HOP_SAMPLES, WINDOW_SAMPLES
-
-if TYPE_CHECKING:
-    from faster_whisper import WhisperModel
 
 DOUBTFUL_LOGPROB = -0.7
 REFUSED_LOGPROB = -0.9
@@ -44,7 +33,7 @@ class EnglishEvidence:
 
     Attributes:
         duration_s: its weight.
-        english: None where no words were heard; otherwise True unless it is plainly another language.
+        english: None where there are no words, or no score; otherwise True unless it is plainly another language.
         in_doubt: it may be another language, or English that is hard to hear.
         reason: why it is taken not to be English, else None.
     """
@@ -75,7 +64,7 @@ def english_evidence(
     text: str,
     *,
     duration_s: float,
-    avg_logprob: float,
+    avg_logprob: float | None,
     disagreement: float | None = None,
     doubtful_logprob: float = DOUBTFUL_LOGPROB,
     refused_logprob: float = REFUSED_LOGPROB,
@@ -85,12 +74,12 @@ def english_evidence(
     """Judge one chunk; English is what it is taken for unless both recognisers fail.
 
     Args:
-        text, avg_logprob: of an English-only Whisper, see `ChunkTranscript`.
+        text, avg_logprob: of an English-only Whisper, see `ChunkTranscript`; without a score nothing is concluded.
         disagreement: `pairwise_cer(...).mean_cer` with a recogniser of another kind; above `different_from`, what
             is below `doubtful_logprob` is in doubt and what is below `refused_logprob` is refused. Without it, both
             begin at `hopeless_logprob`.
     """
-    if not text.strip():
+    if not text.strip() or avg_logprob is None:
         return EnglishEvidence(duration_s, None, False, None)
     details = ""
     if disagreement is None:
@@ -122,50 +111,3 @@ def recording_is_english(
     return RecordingLanguage(
         False, share, f"probably not English: {share:.0%} of it sounds so; at least {min_english_share:.0%}"
     )
-
-
-def detect_language(model: WhisperModel, samples: np.ndarray, *, max_windows: int = 4) -> tuple[str, float]:
-    """The language that a multilingual Whisper hears, with its probability.
-
-    `WhisperModel.detect_language` stops at the first window of which it is more than half sure. Here the
-    probabilities of several windows, evenly spread over the samples, are averaged by their length: a greeting in
-    another language, or a hymn at the beginning, does not decide for the rest.
-
-    Args:
-        samples: float32 in [-1, 1] at 16 kHz, best only speech.
-        max_windows: of 30 s each; a second or so a window on a CPU, hardly any time on a GPU.
-
-    Returns:
-        The language's code as Whisper has it, such as 'en', and its mean probability, 0 to 1.
-
-    Raises:
-        ValueError: the model knows one language only, or there are no samples.
-    """
-    if not model.model.is_multilingual:
-        raise ValueError(
-            "This Whisper knows English only, and cannot tell it from other languages; give a multilingual one, "
-            "such as large-v3."
-        )
-    if samples.size == 0:
-        raise ValueError("There are no samples to hear a language in; give at least a second of speech.")
-    totals: dict[str, float] = {}
-    windows = _windows(samples, max_windows)
-    for window in windows:
-        padded = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
-        padded[: window.size] = window
-        features = model.feature_extractor(padded)[:, : WINDOW_SAMPLES // HOP_SAMPLES]
-        for token, probability in model.model.detect_language(model.encode(features))[0]:
-            language = token.removeprefix("<|").removesuffix("|>")
-            totals[language] = totals.get(language, 0.0) + probability * window.size
-    # Of equals, the first by name.
-    best = min(totals, key=lambda language: (-totals[language], language))
-    return best, totals[best] / sum(window.size for window in windows)
-
-
-def _windows(samples: np.ndarray, max_windows: int) -> list[np.ndarray]:
-    """Up to `max_windows` pieces of 30 s, evenly spread; the last may be shorter, but is no scrap under a second."""
-    count = -(-samples.size // WINDOW_SAMPLES)
-    if count > 1 and samples.size - (count - 1) * WINDOW_SAMPLES < SAMPLE_RATE_HZ:
-        count -= 1
-    chosen = np.unique(np.linspace(0, count - 1, min(count, max_windows)).round().astype(int))
-    return [samples[i * WINDOW_SAMPLES : (i + 1) * WINDOW_SAMPLES] for i in chosen]

@@ -20,7 +20,8 @@ import numpy as np
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.gates import Refusal
 from stt_platform.audio.vad import FRAME_SAMPLES
-from stt_platform.speech.recogniser import MAX_COMPRESSION_RATIO, MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB, Word
+from stt_platform.speech.recognisers.base import Word
+from stt_platform.speech.recognisers.faster_whisper import MAX_COMPRESSION_RATIO, MAX_NO_SPEECH_PROB, MIN_AVG_LOGPROB
 
 _PHRASES = Path(__file__).with_name("invented_phrases.toml")
 

@@ -25,19 +25,19 @@ class HypothesisStore(KeyedFiles[Translation]):
 
 @dataclass(frozen=True)
 class KeptHearing:
-    """What was heard in one stretch of sound.
+    """The text of one stretch of sound.
 
     Attributes:
-        text: empty where nothing was heard.
-        work_s: seconds that the recogniser took when it heard it.
-        avg_logprob, no_speech_prob, compression_ratio: as in `ChunkTranscript`.
+        text: empty where no words were recognised.
+        work_s: seconds that the recogniser took.
+        avg_logprob, no_speech_prob, compression_ratio: as in `ChunkTranscript`; None where it has no scores.
     """
 
     text: str
     work_s: float
-    avg_logprob: float
-    no_speech_prob: float
-    compression_ratio: float
+    avg_logprob: float | None
+    no_speech_prob: float | None
+    compression_ratio: float | None
 
 
 def sound_key(samples: np.ndarray) -> str:

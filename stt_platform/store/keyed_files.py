@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
-_COLUMN_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+_COLUMN_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), float | None: pa.float64()}
 _KEY = pa.field("key", pa.string(), nullable=False)
 
 
@@ -30,7 +30,7 @@ class KeyedFiles(Generic[T]):
     """Values by key, for one subject such as a model. A subclass says what they are.
 
     Attributes:
-        kind: the dataclass of a value: fields of text, whole and real numbers, each of them required.
+        kind: the dataclass of a value: fields of text, whole and real numbers, required unless `float | None`.
         made_again: what becomes of the keys of a damaged file, in words that end a sentence.
         damaged: a sentence for each file that `find` or `compact` could not use the last time; its keys count as not
             kept.
@@ -48,8 +48,10 @@ class KeyedFiles(Generic[T]):
         self.folder = folder / hashlib.sha256(subject.encode()).hexdigest()[:32]
         self.damaged: tuple[str, ...] = ()
         self._subject = subject
-        columns = {name: _COLUMN_TYPES[kind] for name, kind in get_type_hints(self.kind).items()}
-        self._schema = pa.schema([_KEY, *(pa.field(name, kind, nullable=False) for name, kind in columns.items())])
+        columns = get_type_hints(self.kind)
+        self._schema = pa.schema(
+            [_KEY, *(pa.field(name, _COLUMN_TYPES[kind], kind == float | None) for name, kind in columns.items())]
+        )
 
     def find(self, keys: Collection[str]) -> dict[str, T]:
         """Return the values of those keys that are kept. Where a key has two, the one that sorts first."""

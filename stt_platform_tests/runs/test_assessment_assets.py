@@ -16,8 +16,8 @@ import soundfile as sf
 
 from stt_platform.definitions import defs
 from stt_platform.defs.evaluation import views
-from stt_platform.defs.evaluation.hearing import Heard, Stretch
 from stt_platform.defs.evaluation.references import ReferenceData
+from stt_platform.defs.evaluation.transcribing import Stretch, Transcribed
 from stt_platform.defs.recognisers import SpeechSystem
 from stt_platform.evaluation.church_english import normalise_church_english
 from stt_platform.orchestration.platform import Platform
@@ -442,10 +442,10 @@ def test_the_band_of_the_whole_interval_chooses_the_policy(
     assert label_policy(church.home, "measured").why.startswith("the default")
 
 
-def hears(rate_of: Mapping[str, int], calls: list[str]) -> Callable[..., dict[str, Heard]]:
+def hears(rate_of: Mapping[str, int], calls: list[str]) -> Callable[..., dict[str, Transcribed]]:
     """A stand-in for the recogniser: of each chunk so many words are wrong, by its view. The words differ in every view."""
 
-    def hear(work: Work, system: SpeechSystem, stretches: Sequence[Stretch]) -> dict[str, Heard]:
+    def transcribe(work: Work, system: SpeechSystem, stretches: Sequence[Stretch]) -> dict[str, Transcribed]:
         (view,) = {each.path.parts[-2] for each in stretches} or {""}
         found = {}
         for each in stretches:
@@ -454,13 +454,13 @@ def hears(rate_of: Mapping[str, int], calls: list[str]) -> Callable[..., dict[st
             assert (each.start_sample, each.end_sample) == (10 * chunk * RATE_HZ, (10 * chunk + 8) * RATE_HZ)
             words = said(sermon, chunk).split()
             wrong = rate_of[view] + sermon % 2
-            found[each.row_id] = Heard(" ".join(["mumble"] * wrong + words[wrong:]), "", 8.0, 0.1)
+            found[each.row_id] = Transcribed(" ".join(["mumble"] * wrong + words[wrong:]), "", 8.0, 0.1)
         lost = next(iter(found), None)
         if lost and view == "enhanced_audio":
-            found[lost] = Heard(None, "the sound is gone", None, 0.0)
+            found[lost] = Transcribed(None, "the sound is gone", None, 0.0)
         return found
 
-    return hear
+    return transcribe
 
 
 @pytest.mark.parametrize(
@@ -476,7 +476,7 @@ def test_the_view_that_is_heard_better_is_recorded_where_that_is_sure(
     church: MetadataStore, monkeypatch: pytest.MonkeyPatch, sermons: int, rate_of: Mapping[str, int], view: str | None
 ) -> None:
     calls: list[str] = []
-    monkeypatch.setattr(views, "hear", hears(rate_of, calls))
+    monkeypatch.setattr(views, "transcribe", hears(rate_of, calls))
     texts = [(number, chunk) for number in range(sermons) for chunk in (1, 2, 3)]
     church.write("references", "ann", [_written(*text) for text in texts])
     church.write("splits", "all", [{"sermon": key(k), "split": "train", "pinned": False} for k in range(7)])

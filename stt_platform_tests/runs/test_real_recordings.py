@@ -12,7 +12,8 @@ import soundfile as sf
 from stt_platform.evaluation.wer import normalise_english, word_errors
 from stt_platform.gpu import device_name
 from stt_platform.models.registry import model
-from stt_platform.speech.recogniser import ChunkSpan, FasterWhisper
+from stt_platform.speech.recognisers.base import ChunkSpan
+from stt_platform.speech.recognisers.faster_whisper import FasterWhisper
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
 from stt_platform_tests.runs.conftest import run_stages

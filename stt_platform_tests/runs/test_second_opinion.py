@@ -10,8 +10,9 @@ import pytest
 import soundfile
 
 from stt_platform.evaluation.agreement import pairwise_cer
-from stt_platform.speech.recogniser import ChunkSpan
-from stt_platform.speech.second_opinion import PocketSphinx, Wav2Vec2Ctc
+from stt_platform.speech.recognisers.base import ChunkSpan
+from stt_platform.speech.recognisers.pocketsphinx import PocketSphinx
+from stt_platform.speech.recognisers.wav2vec2_ctc import Wav2Vec2Ctc
 
 SAMPLE = files("pyannote.audio") / "sample" / "sample.wav"
 # Between pauses, and what is said there by the reference.
@@ -67,7 +68,7 @@ def hear(recogniser, samples, spans, **parameters):
     return list(recogniser.transcribe_chunks(lambda a, b: samples[a:b], spans, **parameters))
 
 
-def test_pocketsphinx_hears_a_call_whatever_came_before_and_wherever_it_runs(call):
+def test_pocketsphinx_transcribes_a_call_whatever_came_before(call):
     recogniser = PocketSphinx()
     progress = []
     forwards = hear(recogniser, call, SPANS, progress=lambda *now: progress.append(now))
@@ -75,7 +76,7 @@ def test_pocketsphinx_hears_a_call_whatever_came_before_and_wherever_it_runs(cal
     assert progress == [(1, 3), (2, 3), (3, 3)]
     assert all(t.text == t.text.strip().lower() and "(" not in t.text and "<" not in t.text for t in forwards)
     assert hear(recogniser, call, SPANS[::-1]) == forwards[::-1]
-    assert hear(PocketSphinx(workers=2), call, SPANS) == forwards
+    assert hear(PocketSphinx(), call, SPANS) == forwards
 
 
 def test_pocketsphinx_makes_words_of_read_english(test_data: Path):

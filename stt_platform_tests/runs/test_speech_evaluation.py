@@ -17,7 +17,7 @@ from stt_platform.audio.reading import read_stretch
 from stt_platform.cli.running import run_due
 from stt_platform.definitions import defs
 from stt_platform.defs.evaluation.frozen_test_set import church_test_file, frozen_church_test
-from stt_platform.defs.evaluation.hearing import Stretch, hear
+from stt_platform.defs.evaluation.transcribing import Stretch, transcribe
 from stt_platform.defs.recognisers import base_system
 from stt_platform.instance import open_instance
 from stt_platform.orchestration.scopes import CYCLE, with_cycle
@@ -339,7 +339,7 @@ def test_a_long_stretch_is_cut_in_its_pauses_and_kept_whatever_file_it_is_in(
     sf.write(tmp_path / "long.wav", long, 16_000, subtype="PCM_16")
     system, work = base_system("whisper-tiny.en"), work_in(stt_home, tmp_path)
     stretches = [Stretch("long", tmp_path / "long.flac"), Stretch("gone", tmp_path / "gone.wav")]
-    first = hear(work, system, stretches)
+    first = transcribe(work, system, stretches)
     assert "Chicago" in first["long"].text
     assert first["long"].duration_s == 40.0
     assert -1 < first["long"].avg_logprob < 0
@@ -347,7 +347,9 @@ def test_a_long_stretch_is_cut_in_its_pauses_and_kept_whatever_file_it_is_in(
     assert not first["long"].kept
     assert first["gone"].text is None
     assert "gone.wav" in first["gone"].reason
-    again = hear(work, system, [Stretch("the same", tmp_path / "long.wav"), Stretch("a part", talk, 480_000, 480_001)])
+    again = transcribe(
+        work, system, [Stretch("the same", tmp_path / "long.wav"), Stretch("a part", talk, 480_000, 480_001)]
+    )
     assert again["the same"].kept
     assert (again["the same"].text, again["the same"].work_s) == (first["long"].text, first["long"].work_s)
     assert "sample.wav" in again["a part"].reason

@@ -8,7 +8,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from stt_platform.speech.recogniser import Word
+from stt_platform.speech.recognisers.base import Word
 from stt_platform.speech.text_checks import (
     Repetition,
     invented_phrase,

@@ -1,4 +1,4 @@
-"""Rows of an English test in which somebody speaks another language: they say nothing of how well English is heard."""
+"""Rows of an English test in which somebody speaks another language: they do not measure English transcription."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,16 +7,14 @@ import numpy as np
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.media import UnreadableMedia
 from stt_platform.audio.reading import read_stretch
-from stt_platform.defs.evaluation.hearing import Heard, Stretch
 from stt_platform.defs.evaluation.speech_material import SpokenText
-from stt_platform.defs.recognisers import SpeechSystem
+from stt_platform.defs.evaluation.transcribing import Stretch, Transcribed
+from stt_platform.defs.recognisers import SpeechSystem, base_system, load_recogniser
 from stt_platform.evaluation.agreement import pairwise_cer
 from stt_platform.evaluation.speech_scores import RowScore
-from stt_platform.models.registry import model
 from stt_platform.orchestration.work import Work
 from stt_platform.speech.language import DOUBTFUL_LOGPROB, english_evidence
-from stt_platform.speech.recogniser import WINDOW_SAMPLES, ChunkSpan, FasterWhisper
-from stt_platform.speech.second_opinion import PocketSphinx, Wav2Vec2Ctc
+from stt_platform.speech.recognisers.base import WINDOW_SAMPLES, ChunkSpan, ChunkTranscript, Recogniser
 
 # What agrees with an English reference in every second word is English, whatever a recogniser says of itself.
 _HARDLY_RIGHT = 0.5
@@ -24,9 +22,13 @@ _SURE = 0.5
 
 
 def foreign_rows(
-    work: Work, base: SpeechSystem, rows: Sequence[SpokenText], heard: Mapping[str, Heard], scores: Sequence[RowScore]
+    work: Work,
+    base: SpeechSystem,
+    rows: Sequence[SpokenText],
+    texts: Mapping[str, Transcribed],
+    scores: Sequence[RowScore],
 ) -> dict[str, str]:
-    """Why rows are taken not to be English, by `row_id`, judged by what the base model heard.
+    """Return why rows are taken not to be English, by `row_id`, judged by the texts of the base model.
 
     Only rows that hardly agree with their reference are judged, a long one by its middle: a multilingual model is asked
     for the language, and where an English one doubts its own text, a recogniser of another kind gives its opinion.
@@ -44,9 +46,9 @@ def foreign_rows(
     with work.device(work.settings.transcription.device):
         judge = _Judge(work, base)
         for done, row in enumerate(doubtful, start=1):
-            if reason := judge.refusal(row.stretches[0], heard[row.stretches[0].row_id]):
+            if reason := judge.refusal(row.stretches[0], texts[row.stretches[0].row_id]):
                 found[row.row_id] = reason
-            work.progress(done, len(doubtful), "doubtful rows listened to again")
+            work.progress(done, len(doubtful), "doubtful rows judged")
     return found
 
 
@@ -56,56 +58,44 @@ class _Judge:
     def __init__(self, work: Work, base: SpeechSystem) -> None:
         self._chosen = work.settings.transcription
         self._agreement = work.settings.agreement
-        self._first = FasterWhisper(
-            str(base.folder),
-            device=self._chosen.device,
-            compute_type=self._chosen.compute_type,
-            cpu_threads=self._chosen.cpu_threads,
-        )
-        self._second: PocketSphinx | Wav2Vec2Ctc | None = None
+        self._first = load_recogniser(base, self._chosen)
+        self._second: Recogniser | None = None
 
-    def refusal(self, stretch: Stretch, heard: Heard) -> str | None:
-        """Why a stretch is taken not to be English, or None."""
+    def refusal(self, stretch: Stretch, made: Transcribed) -> str | None:
+        """Return why a stretch is taken not to be English, or None."""
         try:
             samples = read_stretch(stretch.path, stretch.start_sample or 0, stretch.end_sample)
         except UnreadableMedia:
             return None
-        text, avg_logprob = heard.text or "", heard.avg_logprob
+        text, avg_logprob = made.text or "", made.avg_logprob
         if samples.size > WINDOW_SAMPLES:
             samples = samples[(samples.size - WINDOW_SAMPLES) // 2 :][:WINDOW_SAMPLES]
-            text, avg_logprob = self._heard(samples)
+            found = self._transcribe(self._first, samples)
+            text, avg_logprob = found.text, found.avg_logprob
         language = self._first.detect_language(samples)
         if language is not None and language[0] != self._chosen.language and language[1] > _SURE:
             return f"not English: the recogniser hears {language[0]!r} ({language[1]:.0%})"
         if avg_logprob is None or avg_logprob >= DOUBTFUL_LOGPROB:
             return None
+        if self._second is None:
+            self._second = load_recogniser(base_system(self._agreement.second_model), self._agreement)
+        other = self._transcribe(self._second, samples)
         return english_evidence(
             text,
             duration_s=samples.size / SAMPLE_RATE_HZ,
             avg_logprob=avg_logprob,
-            disagreement=pairwise_cer({"first": text, "second": self._heard_by_another(samples)}).mean_cer,
+            disagreement=pairwise_cer({"first": text, "second": other.text}).mean_cer,
         ).reason
 
-    def _heard(self, samples: np.ndarray) -> tuple[str, float]:
-        found = self._first.transcribe_chunks(
+    def _transcribe(self, recogniser: Recogniser, samples: np.ndarray) -> ChunkTranscript:
+        found = recogniser.transcribe_chunks(
             lambda start, end: samples[start:end],
             [ChunkSpan("", 0, samples.size)],
             language=self._chosen.language,
             beam_size=self._chosen.beam_size,
             word_timestamps=False,
         )
-        said = next(found)
-        return said.text, said.avg_logprob
-
-    def _heard_by_another(self, samples: np.ndarray) -> str:
-        if self._second is None:
-            second = model(self._agreement.second_model)
-            sphinx = second.kind == "pocketsphinx"
-            self._second = (
-                PocketSphinx() if sphinx else Wav2Vec2Ctc(second.folder_on_disk(), device=self._agreement.device)
-            )
-        spans = [ChunkSpan("", 0, samples.size)]
-        return next(self._second.transcribe_chunks(lambda start, end: samples[start:end], spans)).text
+        return next(found)
 
 
 def _is_hardly_right(score: RowScore) -> bool:

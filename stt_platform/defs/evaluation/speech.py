@@ -15,7 +15,6 @@ from stt_platform.defs.evaluation.frozen_test_set import (
     sermons_transcribed_since,
     sermons_without_reference,
 )
-from stt_platform.defs.evaluation.hearing import decoding_of
 from stt_platform.defs.evaluation.speech_material import church_sounds, general_speech
 from stt_platform.defs.evaluation.speech_measuring import CHURCH, SetMeasured, SpeechMeasured, SpeechSets, measure
 from stt_platform.defs.evaluation.speech_report import (
@@ -27,6 +26,7 @@ from stt_platform.defs.evaluation.speech_report import (
     speech_report,
 )
 from stt_platform.defs.evaluation.speech_tables import WHY_NOTHING, SpeechTables, marks_of
+from stt_platform.defs.evaluation.transcribing import decoding_of
 from stt_platform.defs.glossary.reading import glossary_files
 from stt_platform.defs.recognisers import adapter_system, base_model_of, base_system
 from stt_platform.evaluation import metrics
@@ -105,11 +105,12 @@ def _parameters(context: StageContext) -> Mapping[str, Any]:
     settings = context.settings
     adapter = made_by(context.home, ADAPTER, context.part)
     chosen = settings.evaluation
+    base = base_model_of(adapter, settings)
     return {
         "cycle": context.part,
-        "base": base_model_of(adapter, settings).identity,
+        "base": base.identity,
         "adapter": adapter.adapter_id if adapter else None,
-        "decoding": decoding_of(settings),
+        "decoding": decoding_of(settings, base.kind),
         "cutting": [settings.vad.model_dump(), settings.chunking.model_dump()],
         "second opinion": settings.agreement.second_model,
         "view": training_view(context.home, settings.training_view).view,
@@ -208,7 +209,7 @@ def speech_evaluation(work: Work) -> StageResult:
         test=test,
         touched=bool(read.problems),
         problem=f"{problem}; {_REMEDY.format(file='STT_HOME/splits/church_test.json')}" if problem else "",
-        decoding=decoding_of(settings),
+        decoding=decoding_of(settings, base.kind),
         confidence=settings.evaluation.confidence,
         curves=curves_of(read.earlier, work.cycle, tables.numbers, tables.marks),
         missing=read.missing,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stt_platform.defs.evaluation.hearing import Heard, Stretch
+from stt_platform.defs.evaluation.transcribing import Stretch, Transcribed
 from stt_platform.evaluation.assessment import ChunkToAssess, choose_sample
 from stt_platform.evaluation.church_english import normalise_church_english
 from stt_platform.evaluation.church_test import ChurchTest
@@ -121,7 +121,7 @@ def general_speech(home: Path, settings: Settings) -> GeneralSpeech:
     return GeneralSpeech(tuple(rows), tuple(missing), _digest(rows, missing))
 
 
-def scored(rows: Sequence[SpokenText], heard: Mapping[str, Heard], foreign: Mapping[str, str]) -> list[RowScore]:
+def scored(rows: Sequence[SpokenText], heard: Mapping[str, Transcribed], foreign: Mapping[str, str]) -> list[RowScore]:
     """Score what a system heard; rows that cannot be scored keep their reason.
 
     Args:
@@ -137,7 +137,7 @@ def scored(rows: Sequence[SpokenText], heard: Mapping[str, Heard], foreign: Mapp
     ]
 
 
-def work_s(rows: Iterable[SpokenText], heard: Mapping[str, Heard]) -> float:
+def work_s(rows: Iterable[SpokenText], heard: Mapping[str, Transcribed]) -> float:
     """Sum up how long a system worked on rows, in seconds."""
     return sum(heard[stretch.row_id].work_s for row in rows for stretch in row.stretches)
 
@@ -176,7 +176,7 @@ def _digest(rows: Iterable[SpokenText], missing: Iterable[NotScored]) -> str:
     return digest_of([texts, list(missing)])
 
 
-def _speech_row(row: SpokenText, heard: Mapping[str, Heard]) -> SpeechRow:
+def _speech_row(row: SpokenText, heard: Mapping[str, Transcribed]) -> SpeechRow:
     parts = [heard[stretch.row_id] for stretch in row.stretches]
     texts = [part.text for part in parts]
     durations = [part.duration_s for part in parts]
@@ -191,7 +191,7 @@ def _speech_row(row: SpokenText, heard: Mapping[str, Heard]) -> SpeechRow:
     )
 
 
-def _unheard(row: SpokenText, heard: Mapping[str, Heard]) -> str:
+def _unheard(row: SpokenText, heard: Mapping[str, Transcribed]) -> str:
     return row.problem or next((part.reason for s in row.stretches if (part := heard[s.row_id]).text is None), "")
 
 

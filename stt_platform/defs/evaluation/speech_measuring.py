@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stt_platform.defs.evaluation.foreign import foreign_rows
-from stt_platform.defs.evaluation.hearing import hear
 from stt_platform.defs.evaluation.speech_material import (
     GeneralSpeech,
     Sounds,
@@ -14,6 +13,7 @@ from stt_platform.defs.evaluation.speech_material import (
     stretches_of,
     work_s,
 )
+from stt_platform.defs.evaluation.transcribing import transcribe
 from stt_platform.defs.glossary.reading import names_to_hear
 from stt_platform.defs.recognisers import SpeechSystem
 from stt_platform.evaluation.church_test import ChurchTest
@@ -126,13 +126,13 @@ def _measured(
     base, adapter = systems
     clusters = "sermons" if set_ == CHURCH else "speakers"
     confidence = work.settings.evaluation.confidence
-    heard = hear(work, base, stretches_of(rows))
+    heard = transcribe(work, base, stretches_of(rows))
     if foreign is None:
         foreign = foreign_rows(work, base, rows, heard, scored(rows, heard, {}))
     of_base = SpeechSample(scored(rows, heard, foreign), names, work_s(rows, heard), confidence, clusters)
     of_adapter = None
     if adapter is not None:
-        heard = hear(work, adapter, stretches_of(rows))
+        heard = transcribe(work, adapter, stretches_of(rows))
         of_adapter = replace(of_base, scores=scored(rows, heard, foreign), work_s=work_s(rows, heard))
     return SetMeasured(
         set=set_,

@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from stt_platform.defs.evaluation.hearing import decoding_of
 from stt_platform.defs.evaluation.speech_measuring import CHURCH, GENERAL, SetMeasured, SpeechMeasured
+from stt_platform.defs.evaluation.transcribing import decoding_of
 from stt_platform.evaluation.church_test import ChurchTest
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.metrics import signature
@@ -45,7 +45,7 @@ class SpeechTables:
         self.comparisons: list[dict[str, Any]] = []
         self.texts: list[dict[str, Any]] = []
         self._measured = measured
-        decoding = json.dumps(decoding_of(settings), sort_keys=True)
+        decoding = json.dumps(decoding_of(settings, measured.base.kind), sort_keys=True)
         self._how = f"decoding:{hashlib.sha256(decoding.encode()).hexdigest()[:8]}"
         for set_, found in ((CHURCH, measured.church), (GENERAL, measured.general)):
             if found is None:

@@ -1,10 +1,9 @@
-"""What a recogniser hears in given stretches of sound: heard once and kept, in the same way for every system."""
+"""Transcribe stretches of sound: each once for each system, and kept."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,11 @@ from stt_platform.audio.chunking import cut_chunks
 from stt_platform.audio.media import UnreadableMedia
 from stt_platform.audio.reading import read_stretch
 from stt_platform.audio.vad import FRAME_SAMPLES, energies_of_blocks, probabilities_of_blocks
-from stt_platform.defs.recognisers import SpeechSystem
+from stt_platform.defs.recognisers import SpeechSystem, load_recogniser
 from stt_platform.orchestration.work import Work
 from stt_platform.settings import Settings
-from stt_platform.speech.recogniser import (
-    MAX_COMPRESSION_RATIO,
-    MAX_NO_SPEECH_PROB,
-    MIN_AVG_LOGPROB,
-    SEED,
-    TEMPERATURES,
-    WINDOW_SAMPLES,
-    ChunkSpan,
-    FasterWhisper,
-)
+from stt_platform.speech.recognisers import recogniser_class
+from stt_platform.speech.recognisers.base import WINDOW_SAMPLES, ChunkSpan, Recogniser
 from stt_platform.store.hypotheses import KeptHearing, SpeechHypothesisStore, sound_key
 
 _BLOCK_SAMPLES = 512 * FRAME_SAMPLES
@@ -44,17 +35,17 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What a system heard in a stretch.
+class Transcribed:
+    """The text of a stretch by one system.
 
     Attributes:
-        text: empty where nothing was heard; None where the sound could not be read.
+        text: empty where no words were recognised; None where the sound could not be read.
         reason: why there is no text, else empty.
         duration_s: of the sound; None where it could not be read.
-        work_s: seconds that the recogniser took when it heard it, perhaps in an earlier run.
+        work_s: seconds that the recogniser took, perhaps in an earlier run.
         avg_logprob, no_speech_prob, compression_ratio: as in `ChunkTranscript`; of a stretch that was cut, their means
-            by length. None where there was nothing to hear.
-        kept: it was heard in an earlier run.
+            by length. None where there was no speech, or the recogniser has no scores.
+        kept: it was transcribed in an earlier run.
     """
 
     text: str | None
@@ -67,50 +58,46 @@ class Heard:
     kept: bool = False
 
 
-def decoding_of(settings: Settings) -> dict[str, Any]:
-    """All that decides what a system hears beside its weights: the settings of transcription, and the versions."""
-    return {
-        **settings.transcription.model_dump(exclude={"model"}),
-        "temperatures": list(TEMPERATURES),
-        "seed": SEED,
-        "thresholds": [MIN_AVG_LOGPROB, MAX_COMPRESSION_RATIO, MAX_NO_SPEECH_PROB],
-        **{name: version(name) for name in ("faster-whisper", "ctranslate2")},
-    }
+def decoding_of(settings: Settings, kind: str) -> dict[str, Any]:
+    """Return all that decides a text beside the weights: the settings of transcription, and the kind of recogniser."""
+    return settings.transcription.model_dump(exclude={"model"}) | recogniser_class(kind).decoding()
 
 
-def hear(work: Work, system: SpeechSystem, stretches: Sequence[Stretch]) -> dict[str, Heard]:
-    """What the system hears in each stretch, by `row_id`. One that cannot be read says why, and the others go on.
+def transcribe(work: Work, system: SpeechSystem, stretches: Sequence[Stretch]) -> dict[str, Transcribed]:
+    """Transcribe each stretch, by `row_id`. One that cannot be read says why, and the others go on.
 
-    Sound that this system has heard before with these settings is not heard again, in whatever file it lies. A stretch
-    that is longer than Whisper's window is cut in its pauses, and its texts are joined. The device is held only while
-    something is heard.
+    Sound that this system has transcribed before with these settings is not transcribed again, in whatever file it
+    lies. A stretch that is longer than Whisper's window is cut in its pauses, and its texts are joined. The device is
+    held only while something is transcribed.
     """
-    store = SpeechHypothesisStore(work.home, system.identity, decoding_of(work.settings))
+    store = SpeechHypothesisStore(work.home, system.identity, decoding_of(work.settings, system.kind))
     pieces = {stretch.row_id: _pieces(stretch, work.settings) for stretch in stretches}
     wanted = {key for found in pieces.values() if not isinstance(found, str) for key, _ in found.spans}
     before = store.find(wanted)
-    heard = dict(before)
+    kept = dict(before)
     with ExitStack() as held:
         recogniser = None
         for done, stretch in enumerate(stretches, start=1):
             found = pieces[stretch.row_id]
-            if isinstance(found, str) or all(key in heard for key, _ in found.spans):
+            if isinstance(found, str) or all(key in kept for key, _ in found.spans):
                 continue
             if recogniser is None:
                 held.enter_context(work.device(work.settings.transcription.device))
-                recogniser = _Recogniser(system, work.settings)
-            missing = [span for span in found.spans if span[0] not in heard]
+                recogniser = load_recogniser(system, work.settings.transcription)
+                # Outside the time that is reported.
+                recogniser.warm_up()
+            missing = [span for span in found.spans if span[0] not in kept]
             try:
-                made = dict(recogniser.hear(_read_again(stretch, missing), missing))
+                made = dict(_timed(recogniser, _read_again(stretch, missing), missing, work.settings))
             except UnreadableMedia as error:
                 pieces[stretch.row_id] = str(error)
                 continue
             store.keep(made)
-            heard |= made
-            work.progress(done, len(stretches), "stretches heard")
-    if len(heard) > len(before):
+            kept |= made
+            work.progress(done, len(stretches), "stretches transcribed")
+    if len(kept) > len(before):
         store.compact()
-    return {row_id: _joined(found, heard, before) for row_id, found in pieces.items()}
+    return {row_id: _joined(found, kept, before) for row_id, found in pieces.items()}
 
 
 @dataclass(frozen=True)
@@ -121,47 +108,23 @@ class _Pieces:
     spans: tuple[tuple[str, tuple[int, int]], ...]
 
 
-class _Recogniser:
-    """A loaded model that tells how long it worked."""
-
-    def __init__(self, system: SpeechSystem, settings: Settings) -> None:
-        chosen = settings.transcription
-        self._chosen = chosen
-        self._model = FasterWhisper(
-            str(system.folder),
-            device=chosen.device,
-            compute_type=chosen.compute_type,
-            cpu_threads=chosen.cpu_threads,
-        )
-        # The first call pays for memory and kernels: a second of silence pays it, outside the time that is reported.
-        silence = np.zeros(SAMPLE_RATE_HZ, dtype=np.float32)
-        for _ in self._transcribe(silence, [ChunkSpan("warm-up", 0, silence.size)], temperatures=TEMPERATURES[:1]):
-            pass
-
-    def hear(
-        self, samples: np.ndarray, spans: Sequence[tuple[str, tuple[int, int]]]
-    ) -> Iterator[tuple[str, KeptHearing]]:
-        """What is heard in parts of the samples, with the key of each."""
-        chunks = [ChunkSpan(key, start, end) for key, (start, end) in spans]
-        found = self._transcribe(samples, chunks, temperatures=TEMPERATURES)
-        for _ in chunks:
-            began = time.perf_counter()
-            text = next(found)
-            work_s = time.perf_counter() - began
-            yield (
-                text.chunk_id,
-                KeptHearing(text.text, work_s, text.avg_logprob, text.no_speech_prob, text.compression_ratio),
-            )
-
-    def _transcribe(self, samples: np.ndarray, chunks: Sequence[ChunkSpan], *, temperatures: Sequence[float]):
-        return self._model.transcribe_chunks(
-            lambda start, end: samples[start:end],
-            chunks,
-            language=self._chosen.language,
-            beam_size=self._chosen.beam_size,
-            word_timestamps=False,
-            temperatures=temperatures,
-        )
+def _timed(
+    recogniser: Recogniser, samples: np.ndarray, spans: Sequence[tuple[str, tuple[int, int]]], settings: Settings
+) -> Iterator[tuple[str, KeptHearing]]:
+    """Transcribe parts of the samples, each with its key and the time it took."""
+    found = recogniser.transcribe_chunks(
+        lambda start, end: samples[start:end],
+        [ChunkSpan(key, start, end) for key, (start, end) in spans],
+        language=settings.transcription.language,
+        beam_size=settings.transcription.beam_size,
+        word_timestamps=False,
+    )
+    for _ in spans:
+        began = time.perf_counter()
+        text = next(found)
+        work_s = time.perf_counter() - began
+        scores = (text.avg_logprob, text.no_speech_prob, text.compression_ratio)
+        yield text.chunk_id, KeptHearing(text.text, work_s, *scores)
 
 
 def _read(stretch: Stretch) -> np.ndarray:
@@ -199,19 +162,20 @@ def _speech(samples: np.ndarray, settings: Settings) -> list[tuple[int, int]]:
     return [(chunk.start_sample, chunk.end_sample) for chunk in chunks]
 
 
-def _joined(found: _Pieces | str, heard: Mapping[str, KeptHearing], before: Mapping[str, KeptHearing]) -> Heard:
+def _joined(found: _Pieces | str, kept: Mapping[str, KeptHearing], before: Mapping[str, KeptHearing]) -> Transcribed:
     if isinstance(found, str):
-        return Heard(None, found, None, 0.0)
+        return Transcribed(None, found, None, 0.0)
     duration_s = found.samples / SAMPLE_RATE_HZ
-    parts = [heard[key] for key, _ in found.spans]
+    parts = [kept[key] for key, _ in found.spans]
     if not parts:
-        return Heard("", "", duration_s, 0.0)
+        return Transcribed("", "", duration_s, 0.0)
     lengths = [end - start for _, (start, end) in found.spans]
 
-    def mean(values: Sequence[float]) -> float:
-        return float(np.average(values, weights=lengths))
+    def mean(values: Sequence[float | None]) -> float | None:
+        scores = [value for value in values if value is not None]
+        return float(np.average(scores, weights=lengths)) if len(scores) == len(lengths) else None
 
-    return Heard(
+    return Transcribed(
         text=" ".join(part.text for part in parts if part.text),
         reason="",
         duration_s=duration_s,

@@ -10,7 +10,7 @@ import dagster as dg
 from stt_platform.defs.evaluation import views_report as report
 from stt_platform.defs.evaluation.assessment import ASSESSMENT, SERMONS_AND_CHUNKS
 from stt_platform.defs.evaluation.assessment_report import draw_rates
-from stt_platform.defs.evaluation.hearing import Heard, Stretch, decoding_of, hear
+from stt_platform.defs.evaluation.transcribing import Stretch, Transcribed, decoding_of, transcribe
 from stt_platform.defs.glossary.reading import glossary_files, names_to_hear
 from stt_platform.defs.recognisers import base_system
 from stt_platform.evaluation.metrics import SpeechSample, compare_speech, measure_speech, signature
@@ -55,9 +55,10 @@ def _read(context: StageContext) -> _Material:
 
 
 def _parameters(context: StageContext) -> Mapping[str, Any]:
+    chosen = model(context.settings.transcription.model)
     return {
-        "system": model(context.settings.transcription.model).identity,
-        "decoding": decoding_of(context.settings),
+        "system": chosen.identity,
+        "decoding": decoding_of(context.settings, chosen.kind),
         "confidence": context.settings.evaluation.confidence,
         "rules": signature("wer"),
     }
@@ -132,7 +133,7 @@ def view_comparison(work: Work) -> StageResult:
     system = base_system(work.settings.transcription.model)
     confidence = work.settings.evaluation.confidence
     spans = _spans_in_both(texts, work.read.spans)
-    heard = {view: hear(work, system, _stretches(work, spans, view)) for view in VIEWS}
+    heard = {view: transcribe(work, system, _stretches(work, spans, view)) for view in VIEWS}
     scores = {view: _scores(texts, spans, heard, view) for view in VIEWS}
     names, _ = names_to_hear(work.settings)
     samples = {view: SpeechSample(scores[view], names, confidence=confidence) for view in VIEWS}
@@ -223,7 +224,7 @@ def _stretches(work: Work, spans: Mapping[str, _Spans], view: str) -> list[Stret
 def _scores(
     texts: Sequence[Assessed],
     spans: Mapping[str, _Spans],
-    heard: Mapping[str, Mapping[str, Heard]],
+    heard: Mapping[str, Mapping[str, Transcribed]],
     view: str,
 ) -> list[RowScore]:
     """The texts as they were heard in a view; what could not be heard in one view is scored in neither."""

@@ -13,7 +13,7 @@ import soundfile as sf
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.gates import Refusal
-from stt_platform.defs.recognisers import transcriber
+from stt_platform.defs.recognisers import base_system, load_recogniser, transcriber
 from stt_platform.defs.sermons.assets.chunks import accepted_chunks, most_common_refusal
 from stt_platform.defs.sermons.assets.sound import probabilities_of
 from stt_platform.defs.sermons.report import sermon_stage
@@ -22,15 +22,12 @@ from stt_platform.models.registry import model
 from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.speech.captions import Caption, UnreadableCaptions, caption_text, read_captions
 from stt_platform.speech.language import EnglishEvidence, english_evidence, recording_is_english
-from stt_platform.speech.recogniser import ChunkSpan, FasterWhisper, Word
-from stt_platform.speech.second_opinion import PocketSphinx, Wav2Vec2Ctc
+from stt_platform.speech.recognisers.base import ChunkSpan, Word
 from stt_platform.speech.text_checks import silent_word_share, text_refusal
 from stt_platform.store.captions import caption_files
 from stt_platform.store.choices import VIEWS, training_view
 from stt_platform.store.schemas import CONSENSUS
 from stt_platform.store.stages import StageOutput, StageResult
-
-_SYSTEM = "faster-whisper:"
 
 
 def _caption_files(context: StageContext) -> dict[str, Path]:
@@ -158,12 +155,7 @@ def transcript(work: Work) -> StageResult:
         reason = f"none of its chunks can be used in the view {view.view}: all have music under the speech"
         return StageResult("rejected", reason, TranscriptData(view.view), {"transcripts": []}, gate="music")
     with work.device(chosen.device), sf.SoundFile(_sound_of(work, view.view)) as audio:
-        recogniser = FasterWhisper(
-            str(who.load(work.settings).folder),
-            device=chosen.device,
-            compute_type=chosen.compute_type,
-            cpu_threads=chosen.cpu_threads,
-        )
+        recogniser = load_recogniser(who.system(work.settings), chosen)
         texts = list(
             recogniser.transcribe_chunks(
                 sound_reader(audio),
@@ -175,18 +167,18 @@ def transcript(work: Work) -> StageResult:
         )
         language = recogniser.detect_language(_some_speech(sound_reader(audio), chunks))
     decoding = json.dumps(chosen.model_dump(exclude={"model"}), sort_keys=True)
-    system = f"{_SYSTEM}{who.identity}"
+    system = f"{who.kind}:{who.identity}"
     rows = [
         {"sermon": work.sermon, "system": system, "view": view.view, "decoding": decoding, **asdict(text)}
         for text in texts
     ]
     words = sum(len(text.text.split()) for text in texts)
-    heard = [text.avg_logprob for text in texts if text.avg_logprob is not None]
+    scores = [text.avg_logprob for text in texts if text.avg_logprob is not None]
     data = TranscriptData(
         view=view.view,
         words=words,
         recogniser=who.identity,
-        mean_avg_logprob=round(float(np.mean(heard)), 4) if heard else None,
+        mean_avg_logprob=round(float(np.mean(scores)), 4) if scores else None,
         language=language and language[0],
         language_probability=language and round(language[1], 3),
     )
@@ -283,16 +275,17 @@ def consensus(work: Work) -> StageResult:
 
 def _other_texts(work: Work, chunks: list[dict], view: str) -> dict[str, dict[str, str]]:
     """What other systems say in each chunk, by system and chunk. Where captions say nothing, they are no system."""
-    second = model(work.settings.agreement.second_model)
+    chosen = work.settings.agreement
+    second = base_system(chosen.second_model)
     # On a CPU it takes one core, and leaves the others to the recogniser.
-    device = work.settings.agreement.device
-    lease = work.device(device) if device == "cuda" else nullcontext()
+    lease = work.device(chosen.device) if chosen.device == "cuda" else nullcontext()
     with lease, sf.SoundFile(_sound_of(work, view)) as audio:
-        recogniser = (
-            PocketSphinx() if second.kind == "pocketsphinx" else Wav2Vec2Ctc(second.folder_on_disk(), device=device)
-        )
-        found = recogniser.transcribe_chunks(
-            sound_reader(audio), _spans(chunks), progress=partial(work.progress, unit="chunks")
+        found = load_recogniser(second, chosen).transcribe_chunks(
+            sound_reader(audio),
+            _spans(chunks),
+            language=work.settings.transcription.language,
+            word_timestamps=False,
+            progress=partial(work.progress, unit="chunks"),
         )
         texts = {second.identity: {transcript.chunk_id: transcript.text for transcript in found}}
     # From the file and not from the table: it times every word.

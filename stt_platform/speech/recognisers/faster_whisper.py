@@ -1,21 +1,36 @@
 """Transcribing the chunks of a recording with Whisper, through faster-whisper.
 
-A chunk fits into one of Whisper's windows of 30 s, so each is heard once, as a whole: filled up with silence as
-in Whisper's training, and without timestamp tokens. `WhisperModel.transcribe` hears the end of many chunks a
+A chunk fits into one of Whisper's windows of 30 s, so each is transcribed once, as a whole: filled up with silence as
+in Whisper's training, and without timestamp tokens. `WhisperModel.transcribe` takes the end of many chunks a
 second time, alone and out of its context, which was slower and, on most of the recordings that were measured,
 worse by up to 1.5 points of word error rate. `BatchedInferencePipeline` has no temperature fallback.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from stt_platform.audio import SAMPLE_RATE_HZ
+from stt_platform.speech.recognisers.base import (
+    WINDOW_SAMPLES,
+    ChunkSpan,
+    ChunkTranscript,
+    Progress,
+    ReadSamples,
+    Recogniser,
+    Word,
+    samples_of,
+    silence,
+)
 
-WINDOW_SAMPLES = 30 * SAMPLE_RATE_HZ
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
+
 HOP_SAMPLES = 160
 SEED = 0
 
@@ -29,98 +44,51 @@ _PREPENDED_PUNCTUATION = "\"'“¿([{-"
 _APPENDED_PUNCTUATION = "\"'.。,，!！?？:：”)]}、"
 
 
-@dataclass(frozen=True)
-class ChunkSpan:
-    """What is to be transcribed: samples of the recording, `end_sample` exclusive."""
+class FasterWhisper(Recogniser):
+    """A Whisper model in CTranslate2's format."""
 
-    chunk_id: str
-    start_sample: int
-    end_sample: int
+    kind = "faster-whisper"
 
-
-@dataclass(frozen=True)
-class Word:
-    """A word as written, its place in the recording (not in the chunk), and its probability, 0 to 1."""
-
-    word: str
-    start_sample: int
-    end_sample: int
-    probability: float
-
-
-@dataclass(frozen=True)
-class ChunkTranscript:
-    """What was heard in one chunk; an empty text where nothing was.
-
-    Attributes:
-        avg_logprob: natural logarithm of the probability of a token, averaged over the tokens.
-        no_speech_prob: Whisper's probability that nobody speaks.
-        compression_ratio: length of what Whisper wrote over its zlib-compressed length; high where it repeats
-            itself.
-        words: empty unless word times were asked for.
-    """
-
-    chunk_id: str
-    text: str
-    avg_logprob: float
-    no_speech_prob: float
-    compression_ratio: float
-    words: tuple[Word, ...]
-
-
-class FasterWhisper:
-    """A Whisper model in CTranslate2's format, loaded once for many recordings."""
-
-    def __init__(
-        self,
-        model: str,
-        *,
-        device: str = "cpu",
-        compute_type: str = "int8",
-        cpu_threads: int = 2,
-        device_index: int = 0,
-    ) -> None:
-        """Load the model; nothing is downloaded.
-
-        Args:
-            model: a folder with a converted model, or the name of one that is in the local cache.
-            device: 'cpu' or 'cuda'.
-            compute_type: one of CTranslate2's, e.g. 'int8', 'float16'.
-            cpu_threads: fixed, because sums may depend on it in their last digits.
-        """
+    def __init__(self, model: str, *, device: str = "cpu", compute_type: str = "int8", cpu_threads: int = 2) -> None:
+        """Load the model, as `load`; `model` may be the name of one that is in the local cache."""
         self._arguments = {
             "model_size_or_path": str(model),
             "device": device,
-            "device_index": device_index,
             "compute_type": compute_type,
             "cpu_threads": cpu_threads,
             "local_files_only": True,
         }
         self._model = self._load()
 
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "cpu", compute_type: str = "int8", cpu_threads: int = 2) -> Self:
+        return cls(str(folder), device=device, compute_type=compute_type, cpu_threads=cpu_threads)
+
+    @classmethod
+    def decoding(cls) -> dict[str, Any]:
+        return {
+            "temperatures": list(TEMPERATURES),
+            "seed": SEED,
+            "thresholds": [MIN_AVG_LOGPROB, MAX_COMPRESSION_RATIO, MAX_NO_SPEECH_PROB],
+            **{name: version(name) for name in ("faster-whisper", "ctranslate2")},
+        }
+
     def transcribe_chunks(
         self,
-        read_samples: Callable[[int, int], np.ndarray],
+        read_samples: ReadSamples,
         chunks: Sequence[ChunkSpan],
         *,
         language: str = "en",
         beam_size: int = 5,
         word_timestamps: bool = True,
         temperatures: Sequence[float] = TEMPERATURES,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[ChunkTranscript]:
-        """Transcribe chunks in the given order; a result depends on nothing but its own samples.
+        """Transcribe chunks, as `Recogniser.transcribe_chunks` says.
 
         Args:
-            read_samples: gives float32 samples in [-1, 1] at 16 kHz for (start_sample, end_sample).
-            chunks: none longer than 30 s.
             temperatures: the first one decodes (0 with the beam); the others are tried in turn where the text
                 repeats itself or is improbable.
-            progress: called after each chunk with the number of chunks done and their total.
-
-        Raises:
-            ValueError: a chunk is longer than Whisper's window, or `read_samples` gave another number of
-                samples than it was asked for.
         """
         from faster_whisper.tokenizer import Tokenizer
 
@@ -128,19 +96,25 @@ class FasterWhisper:
             self._model.hf_tokenizer, self._model.model.is_multilingual, task="transcribe", language=language
         )
         for done, chunk in enumerate(chunks, start=1):
-            samples = read_samples(chunk.start_sample, chunk.end_sample)
-            _check(chunk, samples)
+            if (length := chunk.end_sample - chunk.start_sample) > WINDOW_SAMPLES:
+                raise ValueError(
+                    f"Chunk {chunk.chunk_id} is {length / SAMPLE_RATE_HZ:.6g} s long; Whisper takes up to 30 s at once. "
+                    "Cut the recording into shorter chunks."
+                )
+            samples = samples_of(read_samples, chunk)
             yield self._transcribe(samples, chunk, tokenizer, beam_size, word_timestamps, list(temperatures))
             if progress is not None:
                 progress(done, len(chunks))
 
     def detect_language(self, samples: np.ndarray) -> tuple[str, float] | None:
-        """The language heard in float32 samples at 16 kHz and its probability; None where the model knows one only."""
         if not self._model.model.is_multilingual or not samples.size:
             return None
-        from stt_platform.speech.language import detect_language
-
         return detect_language(self._model, samples)
+
+    def warm_up(self) -> None:
+        # Without the other temperatures: after those the model is a new one, and cold.
+        spans = [ChunkSpan("warm-up", 0, SAMPLE_RATE_HZ)]
+        list(self.transcribe_chunks(silence, spans, word_timestamps=False, temperatures=TEMPERATURES[:1]))
 
     def _transcribe(
         self,
@@ -220,18 +194,51 @@ class FasterWhisper:
         return WhisperModel(**self._arguments)
 
 
-def _check(chunk: ChunkSpan, samples: np.ndarray) -> None:
-    length = chunk.end_sample - chunk.start_sample
-    if not 0 < length <= WINDOW_SAMPLES:
+def detect_language(model: WhisperModel, samples: np.ndarray, *, max_windows: int = 4) -> tuple[str, float]:
+    """Return the language that a multilingual Whisper recognises, with its mean probability.
+
+    `WhisperModel.detect_language` stops at the first window of which it is more than half sure. Here the
+    probabilities of several windows, evenly spread over the samples, are averaged by their length: a greeting in
+    another language, or a hymn at the beginning, does not decide for the rest.
+
+    Args:
+        samples: float32 in [-1, 1] at 16 kHz, best only speech.
+        max_windows: of 30 s each; a second or so a window on a CPU, hardly any time on a GPU.
+
+    Returns:
+        The language's code as Whisper has it, such as 'en', and its mean probability, 0 to 1.
+
+    Raises:
+        ValueError: the model knows one language only, or there are no samples.
+    """
+    if not model.model.is_multilingual:
         raise ValueError(
-            f"Chunk {chunk.chunk_id} is {length / SAMPLE_RATE_HZ:.6g} s long; Whisper hears up to 30 s at once. "
-            "Cut the recording into shorter chunks."
+            "This Whisper knows English only, and cannot tell it from other languages; give a multilingual one, "
+            "such as large-v3."
         )
-    if samples.shape != (length,):
-        raise ValueError(
-            f"Chunk {chunk.chunk_id} spans samples {chunk.start_sample} to {chunk.end_sample}, but an array of "
-            f"shape {samples.shape} was read; give the recording that it was cut from."
-        )
+    if samples.size == 0:
+        raise ValueError("There are no samples to hear a language in; give at least a second of speech.")
+    totals: dict[str, float] = {}
+    windows = _windows(samples, max_windows)
+    for window in windows:
+        padded = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
+        padded[: window.size] = window
+        features = model.feature_extractor(padded)[:, : WINDOW_SAMPLES // HOP_SAMPLES]
+        for token, probability in model.model.detect_language(model.encode(features))[0]:
+            language = token.removeprefix("<|").removesuffix("|>")
+            totals[language] = totals.get(language, 0.0) + probability * window.size
+    # Of equals, the first by name.
+    best = min(totals, key=lambda language: (-totals[language], language))
+    return best, totals[best] / sum(window.size for window in windows)
+
+
+def _windows(samples: np.ndarray, max_windows: int) -> list[np.ndarray]:
+    """Up to `max_windows` pieces of 30 s, evenly spread; the last may be shorter, but is no scrap under a second."""
+    count = -(-samples.size // WINDOW_SAMPLES)
+    if count > 1 and samples.size - (count - 1) * WINDOW_SAMPLES < SAMPLE_RATE_HZ:
+        count -= 1
+    chosen = np.unique(np.linspace(0, count - 1, min(count, max_windows)).round().astype(int))
+    return [samples[i * WINDOW_SAMPLES : (i + 1) * WINDOW_SAMPLES] for i in chosen]
 
 
 def _options(tokenizer, beam_size: int, temperatures: list[float]):
