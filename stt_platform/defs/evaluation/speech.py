@@ -184,7 +184,7 @@ def _wanted(check: str, found: str, wanted: str) -> dg.AssetCheckResult:
     on_request=True,
 )
 def speech_evaluation(work: Work) -> StageResult:
-    """How well the recogniser hears: the base model, and beside it the adapter of this cycle where there is one.
+    """Evaluate the recogniser: the base model, and beside it the adapter of this cycle where there is one.
 
     Both hear the same rows with the same decoding: the church test (transcribed chunks of sermons that examine; frozen in
     `STT_HOME/splits/church_test.json` when it is first used) and general speech (put a folder such as LibriSpeech's

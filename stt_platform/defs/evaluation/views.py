@@ -122,7 +122,7 @@ def _check_view(platform: Platform, output: StageOutput | None) -> Iterator[dg.A
     on_request=True,
 )
 def view_comparison(work: Work) -> StageResult:
-    """Which view the recogniser hears better, the original or the enhanced one, on what people have transcribed.
+    """Compare the WER on the original and on the enhanced sound, on what people have transcribed.
 
     One recogniser hears the same chunks in both, with the same settings, and the word error rates are compared sermon by
     sermon. Where the difference cannot be chance, the better view is what the setting `training_view = measured` means
