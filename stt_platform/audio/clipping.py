@@ -87,14 +87,14 @@ class ClippingMeter:
         known = self._frames_in(self._samples) - self._first_frame
         # A flat top may reach into the frame before and after, so both are there when a frame is judged.
         if known > 3:
-            self._judge(known, last=False)
+            self._rest = self._judge(self._rest, known, last=False)
 
     def finish(self) -> Clipping:
         """The clipping of all that was added."""
         if self._rest is None:
             return Clipping(0, 0, 0.0, 0, 0.0, np.zeros(0, np.float32))
         frames = -(-self._samples * SAMPLE_RATE_HZ // (self._rate_hz * FRAME_SAMPLES))
-        self._judge(frames - self._first_frame, last=True)
+        self._judge(self._rest, frames - self._first_frame, last=True)
         channels = [_of_channel(*sides) for sides in self._sides]
         worst = max(channels, key=lambda channel: channel.clipped.sum())
         edges = self._edges(0, frames)
@@ -118,19 +118,21 @@ class ClippingMeter:
         """First sample of each frame from `first` to `last`, both included."""
         return -(-np.arange(first, last + 1) * FRAME_SAMPLES * self._rate_hz // SAMPLE_RATE_HZ)
 
-    def _judge(self, known: int, *, last: bool) -> None:
+    def _judge(self, rest: np.ndarray, known: int, *, last: bool) -> np.ndarray:
+        """Count the clipped samples of the known frames, and return what is needed with the next block."""
         edges = self._edges(self._first_frame, self._first_frame + known)
         start = edges[0]
         if last:
             edges[-1] = self._samples
         judged = slice(int(self._first_frame > 0), known if last else known - 1)
-        for channel, sides in zip(self._rest[:, : edges[-1] - start], self._sides, strict=True):
+        for channel, sides in zip(rest[:, : edges[-1] - start], self._sides, strict=True):
             for side in sides:
                 side.add(channel, edges - start, judged, round(_LONGEST_RUN_S * self._rate_hz))
-        if not last:
-            kept = known - 2
-            self._first_frame += kept
-            self._rest = self._rest[:, edges[kept] - start :].copy()
+        if last:
+            return rest
+        kept = known - 2
+        self._first_frame += kept
+        return rest[:, edges[kept] - start :].copy()
 
 
 def clipped_ratio(per_frame: np.ndarray, start_sample: int, end_sample: int) -> float:

@@ -189,10 +189,8 @@ def _draw_lane_legend(figure: Any, lanes: Sequence[_Lane], height_px: float) -> 
 
     styles = lanes[0].styles if lanes[0].name == "heard" else {}
     named = [label for label in _SOUNDS if label in styles] + sorted(label for label in styles if label not in _SOUNDS)
-    entries = [
-        (Patch(**({"edgecolor": _GREY} | styles[label]), linewidth=0.5), _shown(label.replace("_", " "), 30))
-        for label in named
-    ]
+    outline: dict[str, Any] = {"edgecolor": _GREY, "linewidth": 0.5}
+    entries = [(Patch(**outline | styles[label]), _shown(label.replace("_", " "), 30)) for label in named]
     if len(lanes) > bool(styles):
         entries.append((Patch(facecolor=_SPEAKER), "who speaks: S1 longest"))
     figure.legend(

@@ -75,11 +75,11 @@ def bands_picture(rates: Sequence[tuple[str, Interval]]) -> bytes:
     Raises:
         ValueError: none has a value.
     """
-    rows = [(name, rate) for name, rate in rates if rate.value is not None]
+    rows = [(name, rate, rate.value) for name, rate in rates if rate.value is not None]
     if not rows:
         raise ValueError("no error rate has a value: there is nothing to draw")
     # The interval of a part with three sermons may reach far; the bands have to stay visible.
-    ends = [rate.value for _, rate in rows] + [rows[0][1].high or 0.0]
+    ends = [value for *_, value in rows] + [rows[0][1].high or 0.0]
     limit = min(max(_LEAST_AXIS, 1.05 * max(ends)), _WIDEST_AXIS)
     top, bottom = 78.0, 78.0 + _ROW_PX * len(rows)
     canvas = Canvas(bottom + 76)
@@ -90,8 +90,8 @@ def bands_picture(rates: Sequence[tuple[str, Interval]]) -> bytes:
     canvas.text(_MARGIN, 38, words.replace("95", f"{100 * rows[0][1].confidence:g}"), size=9)
     width = WIDTH_PX - _LEFT - 2 * _MARGIN
     _draw_bands(canvas, top, bottom, limit, width)
-    for number, (name, rate) in enumerate(rows):
-        _draw_rate(canvas, top + _ROW_PX * (number + 0.5), name, rate, limit, width, bold=number == 0)
+    for number, (name, rate, value) in enumerate(rows):
+        _draw_rate(canvas, top + _ROW_PX * (number + 0.5), name, rate, value, limit, width, bold=number == 0)
     return canvas.png()
 
 
@@ -139,15 +139,17 @@ def _draw_bands(canvas: Canvas, top: float, bottom: float, limit: float, width: 
         start = end
 
 
-def _draw_rate(canvas: Canvas, y: float, name: str, rate: Interval, limit: float, width: float, *, bold: bool) -> None:
+def _draw_rate(
+    canvas: Canvas, y: float, name: str, rate: Interval, value: float, limit: float, width: float, *, bold: bool
+) -> None:
     weight = "bold" if bold else "normal"
     canvas.text(_LEFT - 8, y, name, size=9, ha="right", weight=weight, width_px=_LEFT - 8 - _MARGIN)
 
-    def x(value: float) -> float:
-        return _LEFT + width * min(value, limit) / limit
+    def x(rate: float) -> float:
+        return _LEFT + width * min(rate, limit) / limit
 
-    words = f"{100 * rate.value:.1f} %"
-    end = x(rate.value)
+    words = f"{100 * value:.1f} %"
+    end = x(value)
     if rate.low is not None and rate.high is not None:
         low, high = x(rate.low), x(rate.high)
         canvas.box(low, y - 1, high - low, 2, facecolor="#222222")
@@ -155,10 +157,10 @@ def _draw_rate(canvas: Canvas, y: float, name: str, rate: Interval, limit: float
             canvas.box(bound - 1, y - 5, 2, 10, facecolor="#222222")
         words += f" ({100 * rate.low:.1f} to {100 * rate.high:.1f})"
         end = high
-    canvas.line([(x(rate.value), y)], marker="o", markersize=7, color="#1b4f8a" if bold else "#222222")
+    canvas.line([(x(value), y)], marker="o", markersize=7, color="#1b4f8a" if bold else "#222222")
     # Where the line ends at the edge of the picture, the words stand before it.
     if end < _LEFT + 0.72 * width:
         canvas.text(end + 10, y, words, size=8.5, weight=weight)
     else:
-        start = x(rate.value if rate.low is None else rate.low)
+        start = x(value if rate.low is None else rate.low)
         canvas.text(start - 10, y, words, size=8.5, ha="right", weight=weight)

@@ -29,6 +29,7 @@ class Summable(Protocol):
 
     def of(self, total: NDArray) -> float:
         """Compute the score of rows whose counts add up to `total`, [columns]."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

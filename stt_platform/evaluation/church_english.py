@@ -93,7 +93,7 @@ def _unless_sound(match: re.Match[str]) -> str:
 def _written(reference: SpokenReference) -> list[str]:
     """The words of a reference in the one form."""
     if reference.book is None:
-        several = len(reference.verses) > 1 or reference.verses[0][0] < reference.verses[0][1]
+        several = len(reference.verses) > 1 or any(first < last for first, last in reference.verses)
         return ["verses" if several else "verse", *_ranges(reference.verses)]
     words = [] if reference.prefix is None else [_number(reference.prefix)]
     words.append(reference.said)

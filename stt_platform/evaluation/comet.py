@@ -23,9 +23,11 @@ class Environment(Protocol):
     @property
     def identity(self) -> str:
         """Changes when its packages do, or its worker."""
+        ...
 
     def ensure(self, progress: Callable[[str], None] | None = None) -> Path:
         """Build it where it is not there. Raises a RuntimeError with the remedy where that cannot be done."""
+        ...
 
     def call(
         self,
@@ -36,6 +38,7 @@ class Environment(Protocol):
         timeout_s: float | None = None,
     ) -> dict[str, Any]:
         """Run a function of its worker."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -133,14 +136,11 @@ def comet_scores(
     wanted = [(index, row) for index, row in enumerate(rows) if not unfit[index] and row.hypothesis.strip()]
     try:
         found = model()
-        missing = _missing(found)
-        if not missing:
-            environment.ensure(progress)
+        if missing := _missing(found):
+            return _unavailable(rows, missing)
+        environment.ensure(progress)
     except RuntimeError as error:
-        missing = str(error)
-    if missing:
-        segments = tuple(CometSegment(row.segment_id, None, UNAVAILABLE, missing) for row in rows)
-        return CometScores(UNAVAILABLE, missing, None, segments, "")
+        return _unavailable(rows, str(error))
     precision = precision or ("fp16" if device == "cuda" else "fp32")
     answer = environment.call(
         "score",
@@ -182,6 +182,11 @@ def comet_scores(
 def _unfit(row: CometRow) -> str:
     lacking = [name for name in ("source", "reference") if not (getattr(row, name) or "").strip()]
     return f"there is no {' and no '.join(lacking)}" if lacking else ""
+
+
+def _unavailable(rows: Sequence[CometRow], why: str) -> CometScores:
+    segments = tuple(CometSegment(row.segment_id, None, UNAVAILABLE, why) for row in rows)
+    return CometScores(UNAVAILABLE, why, None, segments, "")
 
 
 def _missing(model: CometModel) -> str:

@@ -134,12 +134,12 @@ def read_general_sets(folder: Path) -> GeneralSets:
             *(lambda path=path: read_tsv(path, folder) for path in files if path.suffix.lower() == ".tsv"),
             *(lambda path=path: read_jsonl(path, folder) for path in files if path.suffix.lower() == ".jsonl"),
         ]
-        for stem, sides in sorted(_parallel(files).items()):
-            if sides[0] and sides[1]:
-                readers.append(lambda sides=sides: read_parallel(sides[0], sides[1], folder))
+        for stem, (en, es) in sorted(_parallel(files).items()):
+            if en and es:
+                readers.append(lambda en=en, es=es: read_parallel(en, es, folder))
             else:
-                alone = sides[0] or sides[1]
-                other = "Spanish" if sides[0] else "English"
+                alone = en or es
+                other = "Spanish" if en else "English"
                 problems.append(f"{alone}: there is no {other} file of the name {stem!r} in {place}; put it there")
         for read in readers:
             _collect(read, translation, speech, problems)

@@ -142,6 +142,7 @@ class Keeper(Protocol):
 
     def find(self, keys: Collection[str]) -> Mapping[str, Translation]:
         """Return those of the keys that are kept."""
+        ...
 
     def keep(self, made: Mapping[str, Translation]) -> None:
         """Keep what was made, before this returns."""

@@ -68,7 +68,7 @@ def corpus_rate(clusters: Iterable[Counts], *, confidence: float = 0.95, called:
     method = f"t interval over {n} {called}, jackknife of the log rate"
     rate = float(errors.sum() / words.sum()) if n else None
     reason = _no_interval(errors, called)
-    if reason:
+    if rate is None or reason:
         return Interval(rate, None, None, n, method, confidence, reason)
     without_one = np.log((errors.sum() - errors) / (words.sum() - words))
     variance = (n - 1) / n * np.sum((without_one - np.log(rate)) ** 2)

@@ -359,6 +359,7 @@ def _decided(
 ) -> Comparison:
     low, high = bounds
     difference = None if value_a is None or value_b is None else value_b - value_a
+    zero_is_outside = (low is not None and low > 0) or (high is not None and high < 0)
     show = _points if lower_is_better else _plain
     better: Better = "undecided"
     if difference is None:
@@ -372,7 +373,7 @@ def _decided(
         reason += f", over {n} {clusters if n != 1 else clusters[:-1]}: "
         if n < fewest:
             reason += f"undecided, {missing}"
-        elif p_value < 1 - confidence and (low > 0 or high < 0):
+        elif p_value is not None and p_value < 1 - confidence and zero_is_outside:
             better = "b" if (difference < 0) == lower_is_better else "a"
             reason += f"{better} is better"
         else:

@@ -82,12 +82,12 @@ def _draw(canvas: Canvas, top: float, panel: Panel) -> None:
                 canvas.line([(end, y - 5), (end, y + 5)], color=_INK, linewidth=1.5)
             right = max(right, found.high)
         x = _LEFT + room * right / reach + 8
-        canvas.text(x, y, _words(found, panel.percent), width_px=WIDTH_PX - x - _MARGIN, color=_INK)
+        canvas.text(x, y, _words(found, found.value, panel.percent), width_px=WIDTH_PX - x - _MARGIN, color=_INK)
 
 
-def _words(found: Interval, percent: bool) -> str:
-    factor, decimals = (100, 1) if percent else (1, 1 if found.value >= 1 else 3)
+def _words(found: Interval, rate: float, percent: bool) -> str:
+    factor, decimals = (100, 1) if percent else (1, 1 if rate >= 1 else 3)
     ends = [end for end in (found.low, found.high) if end is not None]
-    value, *bounds = (f"{factor * v:.{decimals}f}" for v in (found.value, *ends))
+    value, *bounds = (f"{factor * v:.{decimals}f}" for v in (rate, *ends))
     unit = " %" if percent else ""
     return f"{value}{unit} ({bounds[0]} to {bounds[1]})" if len(bounds) == 2 else f"{value}{unit}, no interval"

@@ -257,7 +257,7 @@ class _Reader(Words):
         last = self.number(at) if through else None
         verse = self._verse_at(last.next) if last is not None and chapter < last.value <= chapters_in(number) else None
         end = self.number(verse) if verse is not None else None
-        return (None, i) if end is None else ((last.value, end.value), end.next)
+        return (None, i) if last is None or end is None else ((last.value, end.value), end.next)
 
     def _only_chapter(self, i: int, number: int, chapter_marked: bool = False) -> _Place | None:
         """ "Jude 24": a book of one chapter is cited without it."""
@@ -355,10 +355,11 @@ class _Reader(Words):
             if not verses or (found := self.reference(self._past_title(start))) is None or found[0].verses:
                 return None
             reference, after = found
-            if len(reference.chapters) != 1 or reference.chapters[0][0] != reference.chapters[0][1]:
+            chapters = reference.chapters
+            if reference.book is None or len(chapters) != 1 or chapters[0][0] != chapters[0][1]:
                 return None
             named = _Book(reference.book, reference.said, reference.prefix, after)
-            return self._reference(i, named, _Place(reference.chapters, verses, after, True))
+            return self._reference(i, named, _Place(chapters, verses, after, True))
         if self.word(at) not in ("of", "in", "from") or (named := self.book(self._past_title(at + 1))) is None:
             return None
         if named.abbreviated or not 1 <= chapter <= chapters_in(named.number):

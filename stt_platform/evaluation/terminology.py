@@ -38,7 +38,7 @@ class TermRow:
     reference: str
     ref: int | None = None
     genre: str = ""
-    mode: HintMode = "no_hints"
+    mode: str = "no_hints"
     hints: tuple[tuple[str, str], ...] = ()
 
 
@@ -60,7 +60,7 @@ class Occurrence:
     """
 
     segment_id: str
-    mode: HintMode
+    mode: str
     genre: str
     term_id: str
     sense: str

@@ -324,7 +324,7 @@ def _compare(words: Sequence[str], expected: Sequence[str]) -> tuple[float, int]
 
 @cache
 def _chrf():
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     return CHRF()
 

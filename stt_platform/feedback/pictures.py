@@ -73,7 +73,8 @@ def cycles_picture(points: Sequence[CyclePoint]) -> bytes:
     Raises:
         ValueError: nothing was measured.
     """
-    values = [found for point in points for found in (point.base, point.adapter, point.champion) if _value(found)]
+    found = [rate for point in points for rate in (point.base, point.adapter, point.champion) if rate is not None]
+    values = [rate.value for rate in found if rate.value is not None]
     if not values:
         raise ValueError("no cycle has a word error rate: there is nothing to draw")
     ordered = sorted(points, key=lambda point: point.cycle)
@@ -82,7 +83,9 @@ def cycles_picture(points: Sequence[CyclePoint]) -> bytes:
     canvas.text(_MARGIN, 16, "Word error rate over the cycles", size=12, weight="bold")
     told = "On the frozen church test; lower is better. The thin line holds the true value of each adapter."
     canvas.text(_MARGIN, 38, told, size=9)
-    reach = _reach([end for found in values for end in (found.value, found.high) if end is not None], values)
+    highs = [rate.high for rate in found if rate.value is not None and rate.high is not None]
+    # All intervals, but none that would flatten everything else. Rates above 2 come from invented words.
+    reach = min(2.5, 1.05 * max(min(max(values + highs), 2.5 * max(values)), 1e-3))
 
     def y(rate: float) -> float:
         return top + height * (1 - min(rate, reach) / reach)
@@ -99,8 +102,7 @@ def cycles_picture(points: Sequence[CyclePoint]) -> bytes:
     for which, style in (("base", _BASE), ("champion", _CHAMPION)):
         _draw_steps(canvas, [(x(k), getattr(point, which)) for k, point in enumerate(ordered)], y, width, style)
     for number, point in enumerate(ordered):
-        if _value(point.adapter):
-            _draw_adapter(canvas, x(number), point, y, reach)
+        _draw_adapter(canvas, x(number), point, y, reach)
     return canvas.png()
 
 
@@ -163,7 +165,7 @@ def _draw_steps(
     half = width / len(found) / 2
     line: list[tuple[float, float]] = []
     for x, rate in [*found, (0.0, None)]:
-        if _value(rate):
+        if rate is not None and rate.value is not None:
             line += [(x - half, y(rate.value)), (x + half, y(rate.value))]
         elif line:
             canvas.line(line, **style)
@@ -172,6 +174,8 @@ def _draw_steps(
 
 def _draw_adapter(canvas: Canvas, x: float, point: CyclePoint, y: Callable[[float], float], reach: float) -> None:
     rate = point.adapter
+    if rate is None or rate.value is None:
+        return
     if rate.low is not None and rate.high is not None:
         canvas.line([(x, y(rate.low)), (x, y(rate.high))], color=_INK, linewidth=1.2)
         # A line without its upper end goes on above the picture.
@@ -187,19 +191,9 @@ def _dot(canvas: Canvas, x: float, y: float, filled: bool) -> None:
     canvas.line([(x, y)], marker="o", markersize=8, color="#1b7837", markerfacecolor=face, markeredgewidth=1.6)
 
 
-def _value(found: Interval | None) -> bool:
-    return found is not None and found.value is not None
-
-
 def _ticks(reach: float) -> list[float]:
     """Round shares from 0 to the top of the scale, three to seven of them."""
     step = next(
         step for step in (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if reach / step < 6
     )
     return [round(number * step, 6) for number in range(int(reach / step) + 1)]
-
-
-def _reach(ends: Sequence[float], values: Sequence[Interval]) -> float:
-    """The top of the scale: all intervals, but none that would flatten everything else."""
-    # Rates above 2 come from invented words; the scale ends at 2.5 for them.
-    return min(2.5, 1.05 * max(min(max(ends), 2.5 * max(found.value for found in values)), 1e-3))

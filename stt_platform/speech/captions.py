@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 CAPTION_SUFFIXES = frozenset([".vtt", ".srt", ".json3"])
 
@@ -337,7 +337,7 @@ def _json3_cue(event: dict[str, Any]) -> _Cue | None:
     return _Cue(start_ms / 1000, (start_ms + duration_ms) / 1000, _spoken(pieces))
 
 
-def _is_ms(value: object) -> bool:
+def _is_ms(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**13
 
 

@@ -139,7 +139,7 @@ def read_adapter(folder: Path) -> AdapterFiles:
         base = Base(manifest["base_model"], manifest["base_revision"], manifest["base_sha256"])
         names = ("dataset_sha256", "parameters", "code_version", "curves", "summary")
         sermons = tuple(manifest["sermons"])
-        provenance = Provenance(manifest["kind"], base, *(manifest[name] for name in names), sermons)
+        provenance = Provenance(manifest["kind"], base, **{name: manifest[name] for name in names}, sermons=sermons)
         rest = [manifest[name] for name in ("environment", "created_at", "files")]
         found = AdapterFiles(manifest["adapter_id"], folder, provenance, *rest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -59,8 +59,12 @@ class LoraTask:
             torch.manual_seed(options.seed)
             # What is trained is kept in float32, whatever the base is in: bfloat16 would swallow small steps.
             self.network: Any = get_peft_model(model, config, autocast_adapter_dtype=True)
+        made = self.network.peft_config["default"]
         # PEFT puts the folder of this machine there.
-        self.network.peft_config["default"].base_model_name_or_path = base_name
+        made.base_model_name_or_path = base_name
+        # A set would be written in an order that Python draws for each process, and the adapter is named by its files.
+        if isinstance(made.target_modules, set):
+            made.target_modules = sorted(made.target_modules)
         if options.checkpointing:
             # Torch's old way computes no gradient in an encoder, whose input needs none.
             model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})

@@ -139,7 +139,7 @@ def _read(folder: Path) -> Iterator[WhisperExample]:
                 audio=folder / row["file_name"],
                 text=row["text"],
                 kind=row["kind"],
-                segments=(Segment(*times, row["text"]),) if times else (),
+                segments=(Segment(times[0], times[1], row["text"]),) if times else (),
                 recording=row["recording"],
                 weak=row["weak"],
                 confidence=row["confidence"],

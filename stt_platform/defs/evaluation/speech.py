@@ -200,12 +200,13 @@ def speech_evaluation(work: Work) -> StageResult:
     view = training_view(home, settings.training_view)
     system = adapter_system(adapter, base.identity) if adapter else None
     measured = measure(work, base, system, read.sets, view.view)
-    evaluation_id = f"{report_name(work.part)}-{work.key[:12]}"
+    cycle = str(work.cycle)
+    evaluation_id = f"{report_name(cycle)}-{work.key[:12]}"
     tables = SpeechTables(evaluation_id, settings, measured, marks_of(test, measured))
     problem = _in_words(read.problems)
     report = speech_report(
         measured,
-        cycle=work.part,
+        cycle=cycle,
         test=test,
         touched=bool(read.problems),
         problem=f"{problem}; {_REMEDY.format(file='STT_HOME/splits/church_test.json')}" if problem else "",
@@ -216,7 +217,7 @@ def speech_evaluation(work: Work) -> StageResult:
     )
     found = verdict(report)
     card = ReportCard(
-        name=report_name(work.part),
+        name=report_name(cycle),
         title=report.title,
         subject="speech",
         system=adapter.identity if adapter else base.identity,

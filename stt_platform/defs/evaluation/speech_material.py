@@ -87,7 +87,8 @@ def church_rows(sounds: Sounds, test: ChurchTest, view: str) -> list[SpokenText]
         problem = "" if path else f"{row.sermon} has no sound in the view {view}: run its stages"
         stretches = [
             Stretch(f"{row.row_id}#{number}", path, start, end)
-            for number, (start, end) in enumerate(row.spans if path else ())
+            for number, (start, end) in enumerate(row.spans)
+            if path is not None
         ]
         rows.append(
             SpokenText(
@@ -160,7 +161,7 @@ def _general_row(each: SpeechSet, utterance: Utterance) -> SpokenText:
         row_id=name,
         group=f"{each.name}/{_speaker(utterance)}",
         reference=utterance.text,
-        stretches=(Stretch(name, utterance.audio),),
+        stretches=(Stretch(name, utterance.audio),) if utterance.audio else (),
         kinds={"set": each.name},
         place=name,
     )
@@ -186,7 +187,7 @@ def _speech_row(row: SpokenText, heard: Mapping[str, Transcribed]) -> SpeechRow:
         sermon=row.group,
         reference=row.reference,
         hypothesis=" ".join(filter(None, texts)) if complete else None,
-        duration_s=sum(durations) if complete else None,
+        duration_s=sum(filter(None, durations)) if complete else None,
         kinds=row.kinds,
     )
 

@@ -89,7 +89,9 @@ def measure(
     general = sets.general
     missing += general.missing
     systems = (base, adapter)
-    church, other_view = _church(work, systems, sets, view, names) if sets.test is not None else (None, None)
+    church, other_view = None, None
+    if sets.test is not None:
+        church, other_view = _church(work, systems, sets.sounds, sets.test, view, names)
     elsewhere = _measured(work, systems, GENERAL, general.rows, names, ("set",)) if general.rows else None
     not_worse = None
     if elsewhere is not None and adapter is not None:
@@ -100,16 +102,17 @@ def measure(
 def _church(
     work: Work,
     systems: tuple[SpeechSystem, SpeechSystem | None],
-    sets: SpeechSets,
+    sounds: Sounds,
+    test: ChurchTest,
     view: str,
     names: Sequence[str],
 ) -> tuple[SetMeasured, SetMeasured | None]:
-    here = _measured(work, systems, CHURCH, church_rows(sets.sounds, sets.test, view), names, ("noise", "speaker"))
+    here = _measured(work, systems, CHURCH, church_rows(sounds, test, view), names, ("noise", "speaker"))
     if not work.settings.evaluation.both_views:
         return here, None
     (other,) = (name for name in VIEWS if name != view)
     foreign = {score.row.row_id: score.reason for score in here.base if score.reason}
-    there = _measured(work, systems, CHURCH, church_rows(sets.sounds, sets.test, other), names, (), foreign)
+    there = _measured(work, systems, CHURCH, church_rows(sounds, test, other), names, (), foreign)
     return here, there
 
 

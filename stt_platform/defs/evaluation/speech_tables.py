@@ -63,6 +63,7 @@ class SpeechTables:
 
     def _of(self, set_: str, *, adapter: bool) -> Measured:
         system = self._measured.adapter if adapter else self._measured.base
+        assert system is not None
         return Measured(self.evaluation_id, system.identity, set_, system.adapter_id)
 
     def _add(self, set_: str, slice_: str, found: Compared) -> None:

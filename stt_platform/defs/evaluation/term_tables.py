@@ -66,7 +66,8 @@ def row_table(found: FoundTerms, asked: Asked, evaluation_id: str) -> Iterator[d
         judged = _judged(of_verses.get(text.segment_id, ()), asked.glossary)
         yield {**of, "slice": ALL, **shown, "hypothesis": made, **judged}
     by_mode = {mode: _by_segment(found.part(mode)) for mode in found.parts if mode != WHOLE}
-    examples = asked.control[found.system.hint_form] if found.control is not None else ()
+    form = found.system.hint_form
+    examples = asked.control[form] if form is not None and found.control is not None else ()
     for example, made in zip(examples, found.control or (), strict=True):
         shown = {"row_id": example.example_id, "group_id": example.segment_id, "source": example.source}
         judged = _judged(by_mode[example.kind].get(example.segment_id, ()), asked.glossary)
