@@ -45,10 +45,16 @@ from benchmarks.chaos_home import (
     wait_for,
     write_recordings,
 )
-from stt_platform.batch import request_backfill
 from stt_platform.cli.backing_up import restore_home
-from stt_platform.defs.sermons.runs import partitions_in_progress, unfinished_runs
-from stt_platform.instance import dagster_command, open_instance, start_daemon, start_process, stop_process
+from stt_platform.orchestration.backfill import request_backfill
+from stt_platform.orchestration.instance import (
+    dagster_command,
+    open_instance,
+    start_daemon,
+    start_process,
+    stop_process,
+)
+from stt_platform.orchestration.sermon_runs import partitions_in_progress, unfinished_runs
 from stt_platform.store.backups import damaged_databases, make_backup
 from stt_platform.store.mending import mend_tables
 from stt_platform.store.metadata import DamagedFragmentError

@@ -19,7 +19,7 @@ import psutil
 import soundfile as sf
 
 import stt_platform.definitions  # noqa: F401
-from stt_platform.files import sha256_of
+from stt_platform.machine.files import sha256_of
 from stt_platform.orchestration.planning import plan_sermon
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.running import run_stage

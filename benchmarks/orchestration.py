@@ -16,8 +16,8 @@ import numpy as np
 import soundfile as sf
 
 import stt_platform.definitions  # noqa: F401
-from stt_platform.batch import run_batch
-from stt_platform.instance import open_instance, running_daemon
+from stt_platform.orchestration.backfill import run_batch
+from stt_platform.orchestration.instance import open_instance, running_daemon
 from stt_platform.orchestration.planning import plan_sermon
 from stt_platform.settings import load_settings
 from stt_platform.store.intake import ingest

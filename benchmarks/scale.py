@@ -29,9 +29,15 @@ from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.chaos import free_port
 from benchmarks.chaos_home import run_to_the_end, wait_for, write_recordings
-from stt_platform.batch import request_backfill
 from stt_platform.defs.sermons.sensors import inbox, new_sermons
-from stt_platform.instance import dagster_command, open_instance, running_daemon, start_process, stop_process
+from stt_platform.orchestration.backfill import request_backfill
+from stt_platform.orchestration.instance import (
+    dagster_command,
+    open_instance,
+    running_daemon,
+    start_process,
+    stop_process,
+)
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import SERMON
 from stt_platform.orchestration.stage import stages, stages_of

@@ -36,7 +36,6 @@ from scipy import stats
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.defs.feedback.candidates import terms_in
 from stt_platform.demo.church import Script, render, scripts
-from stt_platform.demo.voices import sentences
 from stt_platform.evaluation.agreement import pairwise_cer
 from stt_platform.evaluation.church_english import normalise_church_english
 from stt_platform.evaluation.intervals import Counts
@@ -45,8 +44,8 @@ from stt_platform.evaluation.wer import word_errors
 from stt_platform.feedback.confidence import TranscriptFeatures, fit_confidence, transcript_features
 from stt_platform.feedback.review_time import ReviewTime
 from stt_platform.feedback.selection import FLAGGED, Candidate, SelectionOptions, choose_segments, junk_reason
-from stt_platform.files import atomic_path
 from stt_platform.glossary.terms import Glossary, read_glossary
+from stt_platform.machine.files import atomic_path
 from stt_platform.machine.seeded import seeded_uniform
 from stt_platform.models.registry import model
 from stt_platform.models.whisper_weights import whisper_folder
@@ -54,6 +53,7 @@ from stt_platform.settings import repository
 from stt_platform.speech.recognisers.base import ChunkSpan
 from stt_platform.speech.recognisers.faster_whisper import FasterWhisper
 from stt_platform.speech.recognisers.pocketsphinx import PocketSphinx
+from stt_platform.speech.voices import sentences
 from stt_platform.training.checkpoints import Checkpoints
 from stt_platform.training.loop import LoopOptions, train
 from stt_platform.training.whisper_data import WhisperExample, WhisperSet, WhisperSetOptions, prepare

@@ -19,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stt_platform.gpu import hold_device
+from stt_platform.machine.gpu import hold_device
 
 if TYPE_CHECKING:
     from stt_platform.store.metadata import MetadataStore

@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 
 from stt_platform import defs as area
-from stt_platform.executor import gpu_serialized_executor
 from stt_platform.orchestration.assets import stage_assets
+from stt_platform.orchestration.executor import gpu_serialized_executor
 from stt_platform.orchestration.platform import Platform
 
 _MODULES = [import_module(found.name) for found in pkgutil.walk_packages(area.__path__, f"{area.__name__}.")]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
+from stt_platform.errors import SettingsError
 from stt_platform.training.options import LoraOptions, Optimizer, Schedule, SpeechMixOptions, WhisperTrainingOptions
 
 _PROFILES = Path(__file__).parent / "models" / "profiles.toml"
@@ -24,14 +25,6 @@ _PROFILES = Path(__file__).parent / "models" / "profiles.toml"
 
 # Of a server, without a name or a password in it; or empty.
 _ADDRESS = r"^(https?://[^/@\s?#]+(/[^@\s?#]*)?)?$"
-
-
-class PlatformError(RuntimeError):
-    """Something that a user can mend: says what is wrong and what to do."""
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be used: names the place, the value and what is allowed."""
 
 
 def home() -> Path:

@@ -10,10 +10,10 @@ import soxr
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.demo.church import Script, render, scripts
-from stt_platform.demo.voices import sentences
 from stt_platform.models.registry import model
 from stt_platform.speech.recognisers.base import ChunkSpan, ChunkTranscript
 from stt_platform.speech.recognisers.faster_whisper import FasterWhisper
+from stt_platform.speech.voices import sentences
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import StageResult, build_stage

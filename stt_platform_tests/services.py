@@ -25,7 +25,7 @@ from stt_platform.audio.classify import SoundSegment
 from stt_platform.audio.standardise import standardise
 from stt_platform.demo.acoustics import hall_impulse_response, pink_noise
 from stt_platform.demo.music import organ_interlude
-from stt_platform.demo.voices import Preacher, speak
+from stt_platform.speech.voices import Preacher, speak
 
 LEVEL_DBFS = {"speech": -26.0, "speech_over_music": -26.0, "music": -22.0, "singing": -21.0, "noise": -36.0}
 """Root mean square of a piece while it sounds."""

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile as sf
 
 from stt_platform.audio import SAMPLE_RATE_HZ
-from stt_platform.demo.voices import Preacher, speak
+from stt_platform.speech.voices import Preacher, speak
 from stt_platform.store.adapters import record_made
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore

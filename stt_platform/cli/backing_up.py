@@ -7,8 +7,8 @@ import click
 from rich.console import Console
 
 from stt_platform.defs.upkeep.reconciling import tell_instance
-from stt_platform.files import one_at_a_time
-from stt_platform.instance import nobody_at_work, open_instance
+from stt_platform.machine.files import one_at_a_time
+from stt_platform.orchestration.instance import nobody_at_work, open_instance
 from stt_platform.settings import load_settings
 from stt_platform.store.backups import Backup, backups_folder, list_backups, make_backup, restore
 from stt_platform.store.mending import mend_tables

@@ -170,7 +170,7 @@ def _folder() -> Path:
 
 
 def _fetch(chosen: Sequence[Choice], folder: Path, language: str, politeness: Politeness) -> list[Downloaded]:
-    from stt_platform.instance import open_instance
+    from stt_platform.orchestration.instance import open_instance
 
     store = MetadataStore(home())
     choices = {choice.video.id: choice for choice in chosen}

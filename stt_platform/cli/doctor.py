@@ -9,12 +9,13 @@ from pathlib import Path
 from rich.console import Console
 
 from stt_platform.cli.home_findings import home_findings
-from stt_platform.gpu import device_name
-from stt_platform.gpu_facts import Finding, device_findings, is_wsl, mount_finding, read_machine
-from stt_platform.host_facts import host_findings
+from stt_platform.errors import SettingsError
+from stt_platform.machine.gpu import device_name
+from stt_platform.machine.gpu_facts import Finding, device_findings, is_wsl, mount_finding, read_machine
+from stt_platform.machine.host_facts import host_findings
 from stt_platform.models.presence import present_weights
 from stt_platform.models.registry import ModelMissing, hub_token, model
-from stt_platform.settings import Settings, SettingsError, load_settings, repository
+from stt_platform.settings import Settings, load_settings, repository
 
 _MIN_FREE_GB = 10
 

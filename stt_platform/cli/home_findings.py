@@ -6,9 +6,10 @@ from datetime import date
 from pathlib import Path
 
 from stt_platform.defs.recognisers import transcriber
-from stt_platform.gpu_facts import Finding
+from stt_platform.errors import PlatformError
+from stt_platform.machine.gpu_facts import Finding
 from stt_platform.models.registry import ModelMissing
-from stt_platform.settings import PlatformError, Settings
+from stt_platform.settings import Settings
 from stt_platform.store.backups import damaged_databases, list_backups
 from stt_platform.store.intake import registrations
 from stt_platform.store.mending import damaged_fragments

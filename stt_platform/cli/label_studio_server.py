@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from stt_platform.environments import environment
-from stt_platform.settings import LabelStudioSettings, PlatformError
+from stt_platform.errors import PlatformError
+from stt_platform.settings import LabelStudioSettings
 from stt_platform.store.label_studio_folder import USER, own_server
 from stt_platform.web.label_studio_reviews import server_address
 

@@ -5,13 +5,15 @@ import os
 import signal
 import sys
 import warnings
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from stt_platform.cli.channel import channel
-from stt_platform.settings import PlatformError, SettingsError, home, load_settings
+from stt_platform.errors import PlatformError, SettingsError
+from stt_platform.settings import home, load_settings
 from stt_platform.store.metadata import MetadataStore
 
 console = Console(highlight=False, soft_wrap=True)
@@ -57,7 +59,7 @@ def ingest(paths: tuple[Path, ...], title: str | None, speaker: str | None, date
 
     A text of the same name beside one becomes its reference; a .vtt or .srt file its captions.
     """
-    from stt_platform.instance import open_instance
+    from stt_platform.orchestration.instance import open_instance
     from stt_platform.orchestration.scopes import SERMON
     from stt_platform.store.intake import ingest as take_in
 
@@ -180,14 +182,7 @@ def label_studio() -> None:
     serve_label_studio(home(), load_settings().label_studio, console)
 
 
-@main.command()
-@click.option("--sermons", type=click.IntRange(1, 24), default=24, show_default=True, help="How many sermons.")
-@click.option("--translator", is_flag=True, help="Train the translator on scripture too; some ten minutes more.")
-def demo(sermons: int, translator: bool) -> None:
-    """Make a small church, take its recordings in, and run everything on them: one round of the loop too."""
-    from stt_platform.cli.demonstration import run_demo
-
-    sys.exit(run_demo(home(), console, sermons=sermons, translator=translator))
-
-
 main.add_command(channel)
+# The demo is one: it uses the platform, which knows nothing of it.
+for plugin in sorted(entry_points(group="stt_platform.commands"), key=lambda found: found.name):
+    main.add_command(plugin.load())

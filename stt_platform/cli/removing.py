@@ -8,8 +8,8 @@ import dagster as dg
 from rich.console import Console
 
 from stt_platform.cli.running import materialize
-from stt_platform.instance import open_instance
 from stt_platform.orchestration.dagster_private import PARTITION_NAME_TAG
+from stt_platform.orchestration.instance import open_instance
 from stt_platform.orchestration.scopes import SERMON
 from stt_platform.orchestration.stage import stages_after_sermons
 from stt_platform.store.intake import registration, remove_sermon

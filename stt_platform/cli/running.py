@@ -13,15 +13,16 @@ import dagster as dg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from stt_platform import batch
 from stt_platform.definitions import defs
 from stt_platform.defs.feedback.jobs import learned_stages
-from stt_platform.instance import daemon_is_alive, open_instance
+from stt_platform.errors import PlatformError
+from stt_platform.orchestration import backfill as batch
+from stt_platform.orchestration.instance import daemon_is_alive, open_instance
 from stt_platform.orchestration.planning import Due, plan
 from stt_platform.orchestration.scopes import CYCLE, SERMON, TRANSLATOR, Scope, newest_cycle, with_cycle
 from stt_platform.orchestration.stage import follows_sermons, stages, stages_after_sermons, stages_of
 from stt_platform.orchestration.work import progress_file
-from stt_platform.settings import PlatformError, Settings, settings_file
+from stt_platform.settings import Settings, settings_file
 from stt_platform.store.intake import registrations
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import FORMAT, stage_outputs

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from stt_platform.defs.scripture.folders import own_folder
-from stt_platform.instance import (
+from stt_platform.orchestration.instance import (
     dagster_command,
     logs_folder,
     open_instance,
@@ -38,7 +38,7 @@ def serve_all(home: Path, settings: Settings, console: Console) -> int:
         signal.signal(number, lambda *_: stop.set())
     with open_instance(home) as instance:
         webserver = dagster_command("dagster-webserver", "-h", _HOST, "-p", str(settings.ui.dagster_port))
-        listening = [sys.executable, "-m", "stt_platform.listening", str(home), str(settings.ui.listening_port)]
+        listening = [sys.executable, "-m", "stt_platform.pages", str(home), str(settings.ui.listening_port)]
         programs: dict[str, Callable[[], subprocess.Popen]] = {
             "webserver": lambda: start_process(webserver, home, "webserver"),
             "listening": lambda: start_process(listening, home, "listening"),

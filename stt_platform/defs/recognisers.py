@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from stt_platform.errors import PlatformError
 from stt_platform.models.registry import Model, model
-from stt_platform.settings import AgreementSettings, PlatformError, Settings, TranscriptionSettings
+from stt_platform.settings import AgreementSettings, Settings, TranscriptionSettings
 from stt_platform.speech.recognisers import recogniser_class
 from stt_platform.speech.recognisers.base import Recogniser
 from stt_platform.store.adapters import Adapter, read_adapter

@@ -22,9 +22,9 @@ from stt_platform.demo.acoustics import (
 )
 from stt_platform.demo.encoding import FORMATS, encode
 from stt_platform.demo.music import organ_interlude
-from stt_platform.demo.voices import Preacher, speak
 from stt_platform.demo.workers import made_side_by_side
-from stt_platform.files import atomic_path, copy_atomically, sha256_of, write_atomically
+from stt_platform.machine.files import atomic_path, copy_atomically, sha256_of, write_atomically
+from stt_platform.speech.voices import Preacher, speak
 
 MANIFEST_NAME = "manifest.json"
 SILENT_NAME = "2025-09-07 Microphone Left Off - Eleanor Pryce.wav"

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from stt_platform.audio import SAMPLE_RATE_HZ
-from stt_platform.demo.voices import Preacher, speak
 from stt_platform.demo.workers import made_side_by_side
-from stt_platform.files import atomic_path, write_atomically
+from stt_platform.machine.files import atomic_path, write_atomically
+from stt_platform.speech.voices import Preacher, speak
 
 FOLDER_NAME = "demo-talk"
 LIST_NAME = "utterances.jsonl"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stt_platform.defs.adapters.speech_chunks import heard_chunk
-from stt_platform.files import write_atomically
+from stt_platform.machine.files import write_atomically
 from stt_platform.speech.script_alignment import script_parts
 from stt_platform.store.metadata import MetadataStore
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TypeVar
 
-from stt_platform.pool_worker import stay_with_parent
+from stt_platform.machine.pool_worker import stay_with_parent
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")

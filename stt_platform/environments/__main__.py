@@ -3,7 +3,7 @@
 import sys
 
 from stt_platform.environments import environment, environment_names
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
 
 try:
     for name in sys.argv[1:] or environment_names():

@@ -22,8 +22,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from stt_platform.environments.session import SUPERVISED
-from stt_platform.files import fsync_folder, temporary_name
-from stt_platform.settings import PlatformError, repository
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import fsync_folder, temporary_name
+from stt_platform.settings import repository
 
 _LAYOUT = "1"
 """Raised when environments are built in another way, so that old ones are not used."""

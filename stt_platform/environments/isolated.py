@@ -11,7 +11,8 @@ from typing import Any
 
 from stt_platform.environments.build import Recipe, built
 from stt_platform.environments.session import Progress, Session
-from stt_platform.settings import PlatformError, repository
+from stt_platform.errors import PlatformError
+from stt_platform.settings import repository
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from stt_platform.files import fsync_file, fsync_folder, one_at_a_time, temporary_name
+from stt_platform.machine.files import fsync_file, fsync_folder, one_at_a_time, temporary_name
 
 
 def converted_once(folder: Path, convert: Callable[[Path], None], announce: Callable[[], None]) -> Path:

@@ -9,12 +9,13 @@ import dagster as dg
 
 from stt_platform.audio.demucs_weights import SeparatorUnavailable
 from stt_platform.audio.diarize_pyannote import PipelineUnavailable
+from stt_platform.errors import PlatformError, SettingsError
 from stt_platform.models.registry import ModelMissing
 from stt_platform.orchestration.platform import OWNERS, Platform
 from stt_platform.orchestration.running import run_stage
 from stt_platform.orchestration.scopes import SERMON
 from stt_platform.orchestration.stage import Stage, edges_of, stages, stages_after_sermons
-from stt_platform.settings import PlatformError, Settings, SettingsError, load_settings
+from stt_platform.settings import Settings, load_settings
 
 SCOPE_TAG, AFTER_SERMONS_TAG = "stt/scope", "stt/after_sermons"
 """Tags of the assets: what each is made for, and whether it is made by itself once sermons were."""

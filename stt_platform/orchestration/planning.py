@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stt_platform.errors import PlatformError
 from stt_platform.orchestration.scopes import CORPUS_SCOPE, SERMON, Scope
 from stt_platform.orchestration.stage import Stage, edges_of, made_by_themselves, needed_for, stages
-from stt_platform.settings import PlatformError, Settings
+from stt_platform.settings import Settings
 from stt_platform.store.stages import StageOutput
 
 _Made = tuple[str, str | None]

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stt_platform.files import link_atomically
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import link_atomically
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import CORPUS_SCOPE, SERMON
 from stt_platform.orchestration.stage import NotMade, Stage, stages
 from stt_platform.orchestration.work import Work, progress_file
-from stt_platform.settings import PlatformError
 from stt_platform.store.stages import FORMAT, StageOutput, StageResult, build_stage
 
 

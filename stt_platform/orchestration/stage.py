@@ -12,10 +12,11 @@ from typing import Any
 
 import dagster as dg
 
+from stt_platform.errors import PlatformError
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import CORPUS_SCOPE, SERMON, Scope
 from stt_platform.orchestration.work import StageContext, Work
-from stt_platform.settings import PlatformError, Settings
+from stt_platform.settings import Settings
 from stt_platform.store.digests import digest_of, file_digest
 from stt_platform.store.intake import registration
 from stt_platform.store.reading import DeclaredStore, Read

@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stt_platform.files import write_atomically
-from stt_platform.gpu import CPU, device_name, hold_device
-from stt_platform.settings import PlatformError, Settings
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import write_atomically
+from stt_platform.machine.gpu import CPU, device_name, hold_device
+from stt_platform.settings import Settings
 from stt_platform.store.intake import Registration
 from stt_platform.store.metadata import MetadataStore, read_fragment
 from stt_platform.store.reading import DeclaredStore, UndeclaredRead

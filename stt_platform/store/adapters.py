@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stt_platform.files import write_atomically
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import write_atomically
 
 _ID = re.compile(r"[0-9a-f]{8,64}")
 _PLACE = re.compile(r"[a-z][a-z0-9_]*(-[a-z0-9]+)?")

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from stt_platform.evaluation.assessment import ChunkToAssess, sample_csv, sample_jsonl
-from stt_platform.files import write_atomically
+from stt_platform.machine.files import write_atomically
 from stt_platform.speech.references import LIST_SUFFIXES, UnreadableReferences, read_references
 
 SPREADSHEETS = frozenset([".xlsx", ".xls", ".ods"])

@@ -18,8 +18,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from stt_platform.files import copy_atomically, fsync_file, fsync_folder, one_at_a_time, temporary_name
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import copy_atomically, fsync_file, fsync_folder, one_at_a_time, temporary_name
 
 CANNOT_BE_REMADE = (
     "settings.toml",

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stt_platform.delivery.verify_bundle import Unfit, damage, read_manifest
-from stt_platform.files import temporary_name
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import temporary_name
 
 LATEST, LATEST_TXT = "latest", "latest.txt"
 
@@ -47,7 +47,7 @@ class Placed:
 def place_bundle(bundle: Path, shelf: Path, *, keep: int) -> Placed:
     """Put a finished bundle on a shelf, let `latest` point at it, and take away all but the newest `keep`.
 
-    Only one process may do it at a time; see `stt_platform.files.one_at_a_time`.
+    Only one process may do it at a time; see `stt_platform.machine.files.one_at_a_time`.
 
     Args:
         bundle: as `seal_bundle` left it.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stt_platform.files import copy_atomically, sha256_of
+from stt_platform.machine.files import copy_atomically, sha256_of
 from stt_platform.speech.captions import CAPTION_SUFFIXES
 from stt_platform.store.names import is_sermon_key, slug
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stt_platform.files import write_atomically
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import write_atomically
 
 VIEWS = {"original": "standard_audio", "enhanced": "enhanced_audio"}
 """Each view of a sermon, and the stage that makes its `audio.wav`; all lie on one time line."""

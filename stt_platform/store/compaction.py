@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stt_platform.files import atomic_path
+from stt_platform.machine.files import atomic_path
 
 GROUP = 64
 """Fragments in a row group: so many are read one by one after one of them changed."""

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from stt_platform.files import sha256_of
+from stt_platform.machine.files import sha256_of
 from stt_platform.store.schemas import TABLES
 
 

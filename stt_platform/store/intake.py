@@ -18,7 +18,7 @@ from typing import Literal
 
 from stt_platform.audio.decode import probe
 from stt_platform.audio.media import UnreadableMedia
-from stt_platform.files import copy_atomically, one_at_a_time, sha256_of, write_atomically
+from stt_platform.machine.files import copy_atomically, one_at_a_time, sha256_of, write_atomically
 from stt_platform.store.captions import CAPTION_SUFFIXES, attach_captions
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.names import SermonName, guess_name, is_sermon_key, parse_date, printable, sermon_key

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stt_platform.files import one_at_a_time, write_atomically
+from stt_platform.machine.files import one_at_a_time, write_atomically
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stt_platform.errors import PlatformError
 from stt_platform.feedback.tools.base import ReviewTask
 from stt_platform.feedback.tools.label_studio import audio_file_name
-from stt_platform.files import atomic_path, link_atomically, write_atomically
-from stt_platform.settings import LabelStudioSettings, PlatformError
+from stt_platform.machine.files import atomic_path, link_atomically, write_atomically
+from stt_platform.settings import LabelStudioSettings
 
 TOKEN_VARIABLE = "STT_LABEL_STUDIO_TOKEN"  # noqa: S105
 USER = "reviewer@localhost"

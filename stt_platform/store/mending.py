@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stt_platform.files import sha256_of
+from stt_platform.machine.files import sha256_of
 from stt_platform.store.intake import register_again, registrations
 from stt_platform.store.metadata import DamagedFragmentError, MetadataStore
 from stt_platform.store.schemas import TABLES

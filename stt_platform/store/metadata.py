@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stt_platform.files import atomic_path, fsync_folder, write_atomically
+from stt_platform.machine.files import atomic_path, fsync_folder, write_atomically
 from stt_platform.store.compaction import GROUP, Compacted, Stamp, find_compacted, stamp_of, write_compacted
 from stt_platform.store.rows import to_table
 from stt_platform.store.schemas import TABLES, VIEWS, Table

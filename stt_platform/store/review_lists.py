@@ -11,7 +11,7 @@ from pathlib import Path
 from stt_platform.feedback.tools import TOOLS
 from stt_platform.feedback.tools.base import ReviewTask
 from stt_platform.feedback.tools.label_studio import audio_file_name
-from stt_platform.files import link_atomically, write_atomically
+from stt_platform.machine.files import link_atomically, write_atomically
 
 
 def review_folder(home: Path, cycle: int) -> Path:

@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from stt_platform.files import write_atomically
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import write_atomically
 
 _TEST_SIDE = ("test", "final")
 

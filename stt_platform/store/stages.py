@@ -20,8 +20,15 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from stt_platform.files import fsync_file, fsync_folder, one_at_a_time, sha256_of, temporary_name, write_atomically
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import (
+    fsync_file,
+    fsync_folder,
+    one_at_a_time,
+    sha256_of,
+    temporary_name,
+    write_atomically,
+)
 from stt_platform.store.digests import digest_of, fragment_digest
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.schemas import TABLES

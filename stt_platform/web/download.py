@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from stt_platform.files import write_atomically
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import write_atomically
 from stt_platform.store.names import parse_date, printable
 from stt_platform.web.client import Log, Politeness, asked, open_client
 from stt_platform.web.videos import BadAddress, Video, checked_url

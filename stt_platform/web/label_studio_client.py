@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
 
 if TYPE_CHECKING:
     import requests

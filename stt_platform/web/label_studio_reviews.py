@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from stt_platform.errors import PlatformError
 from stt_platform.feedback.answers import TEXT_FIELD
 from stt_platform.feedback.tools.base import ReviewTask
 from stt_platform.feedback.tools.label_studio import (
@@ -15,8 +16,8 @@ from stt_platform.feedback.tools.label_studio import (
     labelling_configuration,
     playable_tasks,
 )
-from stt_platform.files import one_at_a_time
-from stt_platform.settings import LabelStudioSettings, PlatformError
+from stt_platform.machine.files import one_at_a_time
+from stt_platform.settings import LabelStudioSettings
 from stt_platform.store.label_studio_folder import (
     TOKEN_VARIABLE,
     access_token,

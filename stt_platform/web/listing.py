@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
 from stt_platform.store.names import parse_date, printable
 from stt_platform.web.client import Log, Politeness, asked, open_client
 from stt_platform.web.videos import BadAddress, Video, checked_url, video_key

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stt_platform.files import fsync_folder, one_at_a_time
+from stt_platform.machine.files import fsync_folder, one_at_a_time
 from stt_platform.scripture.sources.base import DamagedSourceError, Shelf
 from stt_platform.scripture.sources.sword import load, sword_modules
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stt_platform.files import write_atomically
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import write_atomically
 from stt_platform.store.names import parse_date, printable
 from stt_platform.web.proposal import Choice
 from stt_platform.web.titles import kind_of

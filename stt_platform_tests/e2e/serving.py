@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-_SERVE = "import sys, pathlib; from stt_platform.listening.app import serve; serve(pathlib.Path(sys.argv[1]), port=0)"
+_SERVE = "import sys, pathlib; from stt_platform.pages.app import serve; serve(pathlib.Path(sys.argv[1]), port=0)"
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from stt_platform.files import write_atomically
+from stt_platform.machine.files import write_atomically
 from stt_platform_tests.e2e.serving import serving
 from stt_platform_tests.e2e.test_evaluation_page import FAULTS
 

@@ -253,7 +253,7 @@ def _record(folder: Path, number: int, sermon: SmallSermon) -> Path:
 
     from stt_platform.demo.acoustics import noise_at_snr, pink_noise
     from stt_platform.demo.encoding import RecordingFormat, encode
-    from stt_platform.demo.voices import Preacher, speak
+    from stt_platform.speech.voices import Preacher, speak
 
     formats = {
         ".opus": RecordingFormat(".opus", "opus", "libopus", 48_000, 1, 24_000),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from stt_platform.executor import gpu_serialized_executor
-from stt_platform.gpu import hold_device
+from stt_platform.machine.gpu import hold_device
+from stt_platform.orchestration.executor import gpu_serialized_executor
 
 STEPS = 6
 HOLD_S = 0.25

@@ -22,10 +22,11 @@ from stt_platform.defs.delivery import bundle as bundle_stage
 from stt_platform.delivery.bundle import HubBase, translator_part
 from stt_platform.delivery.merging import merge_translator
 from stt_platform.delivery.verify_bundle import Unfit, check_part, damage, read_manifest
+from stt_platform.errors import PlatformError
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.running import run_stage
 from stt_platform.orchestration.stage import stages
-from stt_platform.settings import PlatformError, load_settings
+from stt_platform.settings import load_settings
 from stt_platform.store.choices import Champion, record_speech_champion, speech_champion
 from stt_platform.store.stages import CORPUS, current_output
 from stt_platform.training.causal_lora import TARGET_MODULES

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import soundfile as sf
 
-from stt_platform.instance import open_instance
+from stt_platform.orchestration.instance import open_instance
 from stt_platform.store.metadata import MetadataStore
 from stt_platform_tests.runs.conftest import stt
 

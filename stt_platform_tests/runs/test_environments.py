@@ -23,7 +23,8 @@ from stt_platform.environments import (
     environment,
     environment_names,
 )
-from stt_platform.settings import PlatformError, repository
+from stt_platform.errors import PlatformError
+from stt_platform.settings import repository
 
 WORKER = '''
 import os, subprocess, sys, time

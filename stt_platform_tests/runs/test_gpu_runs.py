@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stt_platform.instance import environment, open_instance
+from stt_platform.orchestration.instance import environment, open_instance
 from stt_platform_tests.runs.gpu_steps import STEPS
 
 RUNS = 3

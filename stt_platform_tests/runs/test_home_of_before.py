@@ -8,10 +8,11 @@ import dagster as dg
 import pytest
 
 from stt_platform.cli import running
+from stt_platform.errors import PlatformError
 from stt_platform.orchestration.planning import plan, plan_sermon
 from stt_platform.orchestration.scopes import CORPUS_SCOPE, CYCLE, SERMON, with_cycle
 from stt_platform.orchestration.stage import stages, stages_after_sermons, stages_of
-from stt_platform.settings import PlatformError, load_settings
+from stt_platform.settings import load_settings
 from stt_platform.store.adapters import made_by
 from stt_platform.store.choices import label_policy, speech_champion, training_view
 from stt_platform.store.intake import registrations

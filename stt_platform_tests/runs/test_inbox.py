@@ -11,12 +11,12 @@ import pytest
 import soundfile as sf
 from dagster._core.definitions.partitions.context import partition_loading_context
 
-from stt_platform.defs.sermons.inbox import is_whole, take_from_inbox
 from stt_platform.defs.sermons.sensors import inbox, new_sermons
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import SERMON
 from stt_platform.settings import InboxSettings
 from stt_platform.store import intake
+from stt_platform.store.inbox import is_whole, take_from_inbox
 from stt_platform.store.intake import ingest, registrations, remove_sermon
 from stt_platform.store.metadata import MetadataStore
 from stt_platform_tests.runs.conftest import run_stages

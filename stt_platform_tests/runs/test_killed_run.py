@@ -13,8 +13,8 @@ import pytest
 import soundfile as sf
 
 import stt_platform.definitions  # noqa: F401
-from stt_platform.batch import request_backfill
-from stt_platform.instance import open_instance, start_daemon, stop_process
+from stt_platform.orchestration.backfill import request_backfill
+from stt_platform.orchestration.instance import open_instance, start_daemon, stop_process
 from stt_platform.orchestration.planning import plan_sermon
 from stt_platform.orchestration.scopes import SERMON
 from stt_platform.orchestration.stage import stages_of

@@ -10,7 +10,7 @@ import pytest
 import soundfile as sf
 
 from stt_platform.evaluation.wer import normalise_english, word_errors
-from stt_platform.gpu import device_name
+from stt_platform.machine.gpu import device_name
 from stt_platform.models.registry import model
 from stt_platform.speech.recognisers.base import ChunkSpan
 from stt_platform.speech.recognisers.faster_whisper import FasterWhisper

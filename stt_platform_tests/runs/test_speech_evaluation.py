@@ -19,11 +19,12 @@ from stt_platform.definitions import defs
 from stt_platform.defs.evaluation.frozen_test_set import church_test_file, frozen_church_test
 from stt_platform.defs.evaluation.transcribing import Stretch, transcribe
 from stt_platform.defs.recognisers import base_system
-from stt_platform.instance import open_instance
+from stt_platform.errors import PlatformError
+from stt_platform.orchestration.instance import open_instance
 from stt_platform.orchestration.scopes import CYCLE, with_cycle
 from stt_platform.orchestration.stage import stages
 from stt_platform.orchestration.work import Work
-from stt_platform.settings import PlatformError, load_settings
+from stt_platform.settings import load_settings
 from stt_platform.store.intake import registrations
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.reports import report_cards, report_page

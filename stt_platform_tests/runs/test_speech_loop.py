@@ -19,10 +19,11 @@ from stt_platform.defs.adapters.speech_set import MANIFEST, METADATA
 from stt_platform.defs.recognisers import transcriber
 from stt_platform.demo.general_talk import make_talk
 from stt_platform.demo.reviewer import REVIEWER
+from stt_platform.errors import PlatformError
 from stt_platform.orchestration.planning import plan_sermon
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import with_cycle
-from stt_platform.settings import PlatformError, load_settings
+from stt_platform.settings import load_settings
 from stt_platform.store.adapters import made_by
 from stt_platform.store.choices import Champion, record_speech_champion, speech_champion
 from stt_platform.store.intake import ingest

@@ -17,7 +17,7 @@ from dagster._core.utils import make_new_backfill_id
 from stt_platform.cli.main import main
 from stt_platform.definitions import defs
 from stt_platform.defs.evaluation.translators import find_systems
-from stt_platform.instance import open_instance, start_daemon, stop_process
+from stt_platform.orchestration.instance import open_instance, start_daemon, stop_process
 from stt_platform.orchestration.scopes import TRANSLATOR
 from stt_platform.settings import load_settings
 from stt_platform.store.adapters import made_by

@@ -12,9 +12,10 @@ from stt_platform.defs.upkeep import jobs, summary
 from stt_platform.defs.upkeep.failed import LeftFailed, left_failed
 from stt_platform.defs.upkeep.reconciling import tell_instance
 from stt_platform.defs.upkeep.state import PlatformState, SermonState, read_state
+from stt_platform.errors import PlatformError
 from stt_platform.orchestration import scopes
 from stt_platform.orchestration.platform import Platform
-from stt_platform.settings import PlatformError, UpkeepSettings
+from stt_platform.settings import UpkeepSettings
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import StageResult, build_stage

@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from stt_platform.demo.voices import Preacher, speak
 from stt_platform.evaluation.church_english import normalise_church_english
 from stt_platform.evaluation.wer import word_errors
 from stt_platform.models.whisper_weights import whisper_folder
 from stt_platform.speech.recognisers.base import ChunkSpan
 from stt_platform.speech.recognisers.faster_whisper import FasterWhisper
+from stt_platform.speech.voices import Preacher, speak
 from stt_platform.training.checkpoints import Checkpoints
 from stt_platform.training.loop import LoopOptions, train
 from stt_platform.training.whisper_data import WhisperExample, WhisperSet, WhisperSetOptions, prepare

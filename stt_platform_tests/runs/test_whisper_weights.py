@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from stt_platform.audio.reading import read_stretch
-from stt_platform.demo.voices import Preacher, speak
 from stt_platform.models.ctranslate2_file import read_ctranslate2
 from stt_platform.models.registry import ModelMissing, model
 from stt_platform.models.whisper_weights import convert_whisper, whisper_folder
 from stt_platform.speech.recognisers.base import ChunkSpan
 from stt_platform.speech.recognisers.faster_whisper import FasterWhisper
+from stt_platform.speech.voices import Preacher, speak
 from stt_platform.training.whisper_data import WhisperExample, prepare
 from stt_platform.training.whisper_export import export_whisper, merge_whisper
 from stt_platform.training.whisper_lora import WhisperLoraOptions, WhisperLoraTask, load_whisper

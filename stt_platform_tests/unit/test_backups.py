@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
 from stt_platform.store.backups import backups_folder, damaged_databases, list_backups, make_backup, restore
 
 NOW = datetime(2026, 3, 10, 3, 5)

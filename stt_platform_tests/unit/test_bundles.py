@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stt_platform.delivery.verify_bundle import damage
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
 from stt_platform.store import bundles
 from stt_platform.store.bundles import place_bundle
 from stt_platform_tests.sealed_bundles import WEIGHTS, flip, latest_bundle, make_bundle

@@ -5,8 +5,9 @@ from typing import get_args
 
 import pytest
 
+from stt_platform.errors import PlatformError
 from stt_platform.evaluation.speech_scores import label_bands
-from stt_platform.settings import AssessmentSettings, PlatformError
+from stt_platform.settings import AssessmentSettings
 from stt_platform.store.choices import (
     LABEL_POLICIES,
     LabelPolicy,

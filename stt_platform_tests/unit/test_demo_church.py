@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stt_platform.demo import acoustics, church, music, voices
+from stt_platform.demo import acoustics, church, music
 from stt_platform.demo.encoding import FORMATS, encode
+from stt_platform.speech import voices
 
 SCRIPTS = church.scripts()
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from stt_platform.cli import doctor
-from stt_platform.gpu_facts import Machine
+from stt_platform.machine.gpu_facts import Machine
 
 MOUNTS = "/dev/sdc / ext4 rw 0 0\nC:\\134 /mnt/c 9p rw,aname=drvfs;path=C:\\ 0 0\n"
 WSL2 = "Linux version 5.15.167.4-microsoft-standard-WSL2 (root@f9c826d3017f) (gcc (GCC) 11.2.0) #1 SMP Tue Nov 5 2024"

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from stt_platform.evaluation.evaluation_report import LEVELS
 from stt_platform.evaluation.metrics import all_metrics
 from stt_platform.evaluation.report_templates import style_source
-from stt_platform.listening import app as listening_app
+from stt_platform.pages import app as listening_app
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.schemas import EVALUATION_SETS
 from stt_platform_tests import evaluation_home as fixture

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from stt_platform.gpu_facts import (
+from stt_platform.machine.gpu_facts import (
     AdapterMemory,
     Card,
     Finding,
@@ -28,7 +28,7 @@ from stt_platform.gpu_facts import (
     toolkit_cuda,
     torch_cuda,
 )
-from stt_platform.gpu_watch import MemorySample, MemoryWatch, spill_report
+from stt_platform.machine.gpu_watch import MemorySample, MemoryWatch, spill_report
 
 WSL2 = "Linux version 5.15.167.4-microsoft-standard-WSL2 (root@f9c826d3017f) (gcc (GCC) 11.2.0) #1 SMP Tue Nov 5 2024"
 WSL1 = "Linux version 4.4.0-19041-Microsoft (Microsoft@Microsoft.com) (gcc version 5.4.0 (GCC) ) #1237-Microsoft"
@@ -316,8 +316,8 @@ def test_a_watch_that_fails_ends_no_training() -> None:
 def test_a_real_card_is_read_and_watched() -> None:
     import torch
 
-    from stt_platform.gpu_facts import read_machine
-    from stt_platform.gpu_watch import DeviceMemory
+    from stt_platform.machine.gpu_facts import read_machine
+    from stt_platform.machine.gpu_watch import DeviceMemory
 
     found = read_machine()
     card = parse_cards(found.cards)[0]

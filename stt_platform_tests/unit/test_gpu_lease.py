@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from stt_platform.gpu import CPU, DeviceHeldError, device_name, hold_device, lock_folder
+from stt_platform.machine.gpu import CPU, DeviceHeldError, device_name, hold_device, lock_folder
 
 HOLD_UNTIL_KILLED = """
 import sys, time
 from pathlib import Path
-from stt_platform.gpu import hold_device
+from stt_platform.machine.gpu import hold_device
 with hold_device("cpu", holder="a sermon", folder=Path(sys.argv[1])):
     print("holding", flush=True)
     time.sleep(600)
@@ -22,7 +22,7 @@ with hold_device("cpu", holder="a sermon", folder=Path(sys.argv[1])):
 WAIT_UNTIL_INTERRUPTED = """
 import signal, sys
 from pathlib import Path
-from stt_platform.gpu import hold_device
+from stt_platform.machine.gpu import hold_device
 
 class Interrupted(BaseException):
     pass

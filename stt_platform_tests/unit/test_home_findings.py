@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stt_platform.cli.home_findings import home_findings
-from stt_platform.gpu_facts import Finding
+from stt_platform.machine.gpu_facts import Finding
 from stt_platform.settings import load_settings
 from stt_platform.store.adapters import record_made
 from stt_platform.store.backups import make_backup

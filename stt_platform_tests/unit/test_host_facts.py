@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stt_platform.gpu_facts import Finding, Machine, read_machine
-from stt_platform.host_facts import free_bytes, host_findings, memory_bytes
+from stt_platform.machine.gpu_facts import Finding, Machine, read_machine
+from stt_platform.machine.host_facts import free_bytes, host_findings, memory_bytes
 
 WSL2 = "Linux version 5.15.167.4-microsoft-standard-WSL2 (root@f9c826d3017f) (gcc (GCC) 11.2.0) #1 SMP Tue Nov 5 2024"
 LINUX = "Linux version 6.8.0-45-generic (buildd@lcy02-amd64-115) (x86_64-linux-gnu-gcc-13) #45-Ubuntu SMP"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from dagster._core import telemetry_upload
 
-from stt_platform.instance import dagster_home, environment, logs_folder, open_instance
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
+from stt_platform.orchestration.instance import dagster_home, environment, logs_folder, open_instance
 
 
 def test_nothing_that_the_platform_says_is_sent_to_the_makers_of_dagster(

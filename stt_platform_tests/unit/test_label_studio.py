@@ -14,6 +14,7 @@ import pytest
 from stt_platform.definitions import defs
 from stt_platform.defs.feedback.flagged import read_tasks
 from stt_platform.defs.feedback.sensors import label_studio_answers
+from stt_platform.errors import PlatformError, SettingsError
 from stt_platform.feedback.reading import read_answers
 from stt_platform.feedback.tools.base import ReviewTask
 from stt_platform.feedback.tools.label_studio import labelling_configuration
@@ -21,7 +22,7 @@ from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.running import run_stage
 from stt_platform.orchestration.scopes import with_cycle
 from stt_platform.orchestration.stage import stages
-from stt_platform.settings import LabelStudioSettings, PlatformError, SettingsError, load_settings, repository
+from stt_platform.settings import LabelStudioSettings, load_settings, repository
 from stt_platform.store.label_studio_folder import (
     TOKEN_VARIABLE,
     access_token,

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 import stt_platform.definitions  # noqa: F401
-from stt_platform.listening import app as listening_app
 from stt_platform.orchestration.scopes import SERMON
 from stt_platform.orchestration.stage import stages, stages_of
+from stt_platform.pages import app as listening_app
 from stt_platform.settings import UiSettings, settings_file
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import current_stage

@@ -19,7 +19,7 @@ from stt_platform.evaluation.metrics import SpeechSample
 from stt_platform.evaluation.metrics.base import ErrorRate
 from stt_platform.evaluation.speech_comparison import compare_systems
 from stt_platform.evaluation.speech_scores import RowScore, SpeechRow, score_rows
-from stt_platform.listening.evaluation_data import evaluation_overview
+from stt_platform.pages.evaluation_data import evaluation_overview
 from stt_platform.settings import Settings
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.schemas import TABLES

@@ -3,8 +3,9 @@
 import pytest
 
 from stt_platform.defs import recognisers
+from stt_platform.errors import PlatformError
 from stt_platform.models.registry import Model
-from stt_platform.settings import PlatformError, Settings
+from stt_platform.settings import Settings
 from stt_platform.speech import recognisers as folder
 from stt_platform.speech.recognisers.base import ChunkSpan, ChunkTranscript, silence
 from stt_platform.store.hypotheses import KeptHearing, SpeechHypothesisStore

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from stt_platform.listening import app as listening_app
-from stt_platform.listening import scripture_data
+from stt_platform.pages import app as listening_app
+from stt_platform.pages import scripture_data
 from stt_platform_tests import scripture_home as fixture
 
 HOST = "http://127.0.0.1:3001"

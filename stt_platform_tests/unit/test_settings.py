@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from stt_platform.errors import SettingsError
 from stt_platform.models.registry import ModelMissing, model, models
-from stt_platform.settings import SettingsError, load_settings
+from stt_platform.settings import load_settings
 
 
 def test_defaults_are_the_seeds_numbers(stt_home: Path) -> None:

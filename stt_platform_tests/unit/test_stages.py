@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stt_platform.settings import PlatformError
+from stt_platform.errors import PlatformError
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import (
     CORPUS,

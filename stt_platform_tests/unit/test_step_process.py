@@ -9,9 +9,9 @@ _STEP = """
 import sys
 from pathlib import Path
 import stt_platform.definitions
-import stt_platform.step_process
+import stt_platform.orchestration.step_process
 there = set(sys.modules)
-from stt_platform.instance import open_instance
+from stt_platform.orchestration.instance import open_instance
 from stt_platform.store.metadata import MetadataStore
 home = Path(sys.argv[1])
 with open_instance(home) as instance:

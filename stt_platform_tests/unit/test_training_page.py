@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from stt_platform.listening import app as listening_app
-from stt_platform.listening.training_data import STALLED_AFTER_S, training_overview
+from stt_platform.pages import app as listening_app
+from stt_platform.pages.training_data import STALLED_AFTER_S, training_overview
 
 NOW_S = 1_800_000_000.0
 

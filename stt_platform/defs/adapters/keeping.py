@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from stt_platform.defs.adapters.report import CURVES, EXAMPLES
 from stt_platform.defs.adapters.training_run import clear_checkpoints, curves_of, run_training
+from stt_platform.errors import PlatformError
 from stt_platform.models.registry import Model
 from stt_platform.orchestration.work import Work
-from stt_platform.settings import PlatformError
 from stt_platform.store.adapters import record_made
 from stt_platform.store.stages import StageResult
 from stt_platform.training.adapter_files import AdapterFiles, Base, Provenance, weights_sha256, write_adapter

@@ -5,13 +5,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from stt_platform.errors import PlatformError
 from stt_platform.orchestration.work import Work
-from stt_platform.settings import (
-    MarianTrainingSettings,
-    PlatformError,
-    SpeechTrainingSettings,
-    TranslatorTrainingSettings,
-)
+from stt_platform.settings import MarianTrainingSettings, SpeechTrainingSettings, TranslatorTrainingSettings
 from stt_platform.training.architectures import model_config, model_shape
 from stt_platform.training.loop import LoopOptions
 from stt_platform.training.memory_plan import DoesNotFit, MemoryPlan, plan

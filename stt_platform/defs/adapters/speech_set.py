@@ -15,12 +15,13 @@ from stt_platform.audio.reading import read_stretch
 from stt_platform.defs.adapters import report
 from stt_platform.defs.adapters.planning import options_of
 from stt_platform.defs.adapters.speech_chunks import labelled_chunks, silent_stretches
+from stt_platform.errors import PlatformError
 from stt_platform.evaluation.general_sets import USABLE, Utterance, read_general_sets
-from stt_platform.files import link_atomically, sha256_of
+from stt_platform.machine.files import link_atomically, sha256_of
 from stt_platform.orchestration.scopes import CYCLE
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
-from stt_platform.settings import PlatformError, Settings
+from stt_platform.settings import Settings
 from stt_platform.store.choices import LabelPolicy, ViewChoice, label_policy, training_view
 from stt_platform.store.splits import freeze_sermons
 from stt_platform.store.stages import StageOutput, StageResult

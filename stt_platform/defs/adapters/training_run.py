@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stt_platform.defs.interrupts import cancelled, interrupts_noticed
-from stt_platform.files import write_atomically
-from stt_platform.gpu_facts import device_findings, mount_finding, read_machine
-from stt_platform.gpu_watch import DeviceMemory, MemoryWatch
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import write_atomically
+from stt_platform.machine.gpu_facts import device_findings, mount_finding, read_machine
+from stt_platform.machine.gpu_watch import DeviceMemory, MemoryWatch
+from stt_platform.orchestration.interrupts import cancelled, interrupts_noticed
 from stt_platform.orchestration.work import Work
-from stt_platform.settings import PlatformError
 from stt_platform.training.checkpoints import CheckpointNotSaved, Checkpoints
 from stt_platform.training.loop import INTERRUPTED, LoopOptions, Step, Task, Trained, TrainingFailed, train
 

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 
 from stt_platform.defs.adapters import report
 from stt_platform.defs.glossary.assets import GLOSSARY_FILE
+from stt_platform.errors import PlatformError
 from stt_platform.glossary.terms import read_glossary
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
-from stt_platform.settings import PlatformError, Settings
+from stt_platform.settings import Settings
 from stt_platform.store.choices import freeze_segments
 from stt_platform.store.schemas import TABLES
 from stt_platform.store.scripture import read_back_translations, read_pairs

@@ -10,12 +10,12 @@ from stt_platform.defs.adapters import report
 from stt_platform.defs.adapters.keeping import Training, train_adapter
 from stt_platform.defs.adapters.planning import loop_of, lora_shape, options_of, plan_training
 from stt_platform.defs.adapters.translation import training_examples
+from stt_platform.errors import PlatformError
 from stt_platform.models.registry import model
 from stt_platform.models.translators import translator_folder
 from stt_platform.orchestration.scopes import TRANSLATOR
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
-from stt_platform.settings import PlatformError
 from stt_platform.store.stages import StageResult
 from stt_platform.training.causal_lora import TARGET_MODULES, CausalLoraOptions, CausalLoraTask
 from stt_platform.training.marian import MarianOptions, MarianTask, load_marian

@@ -10,12 +10,12 @@ from stt_platform.defs.adapters import report
 from stt_platform.defs.adapters.keeping import Training, train_adapter
 from stt_platform.defs.adapters.planning import loop_of, lora_shape, options_of, plan_training
 from stt_platform.defs.adapters.speech_set import MANIFEST, METADATA
+from stt_platform.errors import PlatformError
 from stt_platform.models.registry import model
 from stt_platform.models.whisper_weights import whisper_folder
 from stt_platform.orchestration.scopes import CYCLE
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
-from stt_platform.settings import PlatformError
 from stt_platform.store.stages import StageResult
 from stt_platform.training.whisper_data import (
     NoUsableExample,

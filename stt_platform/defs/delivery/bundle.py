@@ -35,15 +35,16 @@ from stt_platform.delivery.bundle import (
 )
 from stt_platform.delivery.merging import merge_recogniser, merge_translator
 from stt_platform.delivery.verify_bundle import read_manifest
-from stt_platform.demo.voices import Preacher, speak
-from stt_platform.files import link_atomically, one_at_a_time
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import link_atomically, one_at_a_time
 from stt_platform.models.registry import model
 from stt_platform.models.translators import translator_folder
 from stt_platform.models.whisper_weights import whisper_folder
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
-from stt_platform.settings import DeliverySettings, PlatformError, load_settings
+from stt_platform.settings import DeliverySettings, load_settings
+from stt_platform.speech.voices import Preacher, speak
 from stt_platform.store.adapters import Adapter, made_by, read_adapter
 from stt_platform.store.bundles import Placed, bundle_bytes, place_bundle
 from stt_platform.store.choices import speech_champion

@@ -9,7 +9,6 @@ from typing import Any
 import dagster as dg
 
 from stt_platform.defs.evaluation import assessment_report as report
-from stt_platform.defs.glossary.reading import glossary_files, names_to_hear
 from stt_platform.evaluation.assessment import ChunkToAssess, choose_sample, noise_levels
 from stt_platform.evaluation.metrics import SpeechSample, error_rates, measure_speech, signature
 from stt_platform.evaluation.metrics.entities import entity_mistakes
@@ -21,6 +20,7 @@ from stt_platform.store.assessment import Assessed, assessed_texts, drawable_chu
 from stt_platform.store.assessment_lists import hand_out
 from stt_platform.store.choices import record_label_policy
 from stt_platform.store.evaluations import ALL, Measured, number_rows, part, text_row
+from stt_platform.store.glossary import glossary_files, names_to_hear
 from stt_platform.store.stages import StageOutput, StageResult
 
 ASSESSMENT = "assessment"

@@ -6,6 +6,7 @@ from typing import Any
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.defs.sermons.assets.chunks import accepted_chunks
+from stt_platform.errors import PlatformError
 from stt_platform.evaluation.church_test import (
     ChurchTest,
     Kind,
@@ -15,8 +16,8 @@ from stt_platform.evaluation.church_test import (
     disturbances,
     draw_church_test,
 )
-from stt_platform.files import one_at_a_time, write_atomically
-from stt_platform.settings import PlatformError, Settings
+from stt_platform.machine.files import one_at_a_time, write_atomically
+from stt_platform.settings import Settings
 from stt_platform.store.adapters import Adapter
 from stt_platform.store.choices import training_view
 from stt_platform.store.intake import registrations

@@ -27,8 +27,8 @@ from stt_platform.defs.evaluation.speech_report import (
 )
 from stt_platform.defs.evaluation.speech_tables import WHY_NOTHING, SpeechTables, marks_of
 from stt_platform.defs.evaluation.transcribing import decoding_of
-from stt_platform.defs.glossary.reading import glossary_files
 from stt_platform.defs.recognisers import adapter_system, base_model_of, base_system
+from stt_platform.errors import PlatformError
 from stt_platform.evaluation import metrics
 from stt_platform.evaluation.church_test import ChurchTest
 from stt_platform.evaluation.evaluation_report import NotScored, render_report, verdict
@@ -37,9 +37,10 @@ from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import CYCLE
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
-from stt_platform.settings import PlatformError, Settings
+from stt_platform.settings import Settings
 from stt_platform.store.adapters import made_by
 from stt_platform.store.choices import VIEWS, training_view
+from stt_platform.store.glossary import glossary_files
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.reading import Read
 from stt_platform.store.reports import ReportCard, published_report, write_report

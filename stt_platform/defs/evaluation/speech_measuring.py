@@ -14,7 +14,6 @@ from stt_platform.defs.evaluation.speech_material import (
     work_s,
 )
 from stt_platform.defs.evaluation.transcribing import transcribe
-from stt_platform.defs.glossary.reading import names_to_hear
 from stt_platform.defs.recognisers import SpeechSystem
 from stt_platform.evaluation.church_test import ChurchTest
 from stt_platform.evaluation.evaluation_report import NotScored
@@ -24,6 +23,7 @@ from stt_platform.evaluation.speech_comparison import Compared, compare_parts, c
 from stt_platform.evaluation.speech_scores import RowScore
 from stt_platform.orchestration.work import Work
 from stt_platform.store.choices import VIEWS
+from stt_platform.store.glossary import names_to_hear
 
 CHURCH, GENERAL = "church_test", "general_speech"
 """The sets in the tables of the evaluations."""

@@ -8,7 +8,7 @@ from typing import get_args
 from stt_platform.defs.evaluation.translating import Running
 from stt_platform.defs.evaluation.translators import System
 from stt_platform.defs.glossary.assets import GLOSSARY_FILE
-from stt_platform.defs.glossary.reading import glossary_at
+from stt_platform.errors import PlatformError
 from stt_platform.evaluation.bootstrap import segment_interval
 from stt_platform.evaluation.held_out import HeldOutText, held_out_verses
 from stt_platform.evaluation.hypotheses import Request
@@ -29,7 +29,7 @@ from stt_platform.glossary.augment import Example, HintForm, control_examples
 from stt_platform.glossary.terms import Glossary
 from stt_platform.orchestration.work import Work
 from stt_platform.scripture.pairs import ACCEPTED, PairRow, main_target
-from stt_platform.settings import PlatformError
+from stt_platform.store.glossary import glossary_at
 
 ACCURACY = TermAccuracy()
 NO_HINTS = "this prompt takes no hints"

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from stt_platform.defs.evaluation.translators import System, SystemUnusable
+from stt_platform.errors import PlatformError
 from stt_platform.evaluation.apertium import ApertiumUnavailable
 from stt_platform.evaluation.hypotheses import (
     Generated,
@@ -18,7 +19,6 @@ from stt_platform.evaluation.hypotheses import (
     generate,
 )
 from stt_platform.orchestration.work import Work
-from stt_platform.settings import PlatformError
 from stt_platform.store.hypotheses import HypothesisStore
 from stt_platform.translation.translator import FAILED, TRANSLATED, Hints, Translation, Translator
 

@@ -20,6 +20,7 @@ from stt_platform.defs.evaluation.translators import (
 from stt_platform.defs.evaluation.untouched import TRAINING_SET, Learned, problems_of_the_test_set, read_learned
 from stt_platform.defs.shown import left_out, page, picture, table
 from stt_platform.environments import environment
+from stt_platform.errors import PlatformError
 from stt_platform.evaluation import metrics
 from stt_platform.evaluation.general_sets import read_general_sets
 from stt_platform.evaluation.score_pictures import Bar, Panel, score_picture
@@ -31,7 +32,7 @@ from stt_platform.models.registry import ModelMissing
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
-from stt_platform.settings import PlatformError, Settings
+from stt_platform.settings import Settings
 from stt_platform.store.evaluations import general_folder
 from stt_platform.store.reading import Read
 from stt_platform.store.reports import published_report, write_report

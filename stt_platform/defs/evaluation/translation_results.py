@@ -10,6 +10,7 @@ from typing import Any
 from stt_platform.defs.evaluation.translating import Running, running
 from stt_platform.defs.evaluation.translators import System, Systems, SystemUnusable
 from stt_platform.environments import IsolatedError, environment
+from stt_platform.errors import PlatformError
 from stt_platform.evaluation.comet import UNAVAILABLE, CometModel, CometRow, CometScores, comet_scores
 from stt_platform.evaluation.evaluation_report import NotScored
 from stt_platform.evaluation.general_sets import read_general_sets
@@ -32,7 +33,7 @@ from stt_platform.models.presence import fetched_weights
 from stt_platform.models.registry import ModelMissing
 from stt_platform.orchestration.work import Work
 from stt_platform.scripture.pairs import PairRow, main_target
-from stt_platform.settings import PlatformError, Settings
+from stt_platform.settings import Settings
 from stt_platform.store.evaluations import general_folder
 
 VERSES = "scripture_test/all"

@@ -11,7 +11,6 @@ from stt_platform.defs.evaluation import views_report as report
 from stt_platform.defs.evaluation.assessment import ASSESSMENT, SERMONS_AND_CHUNKS
 from stt_platform.defs.evaluation.assessment_report import draw_rates
 from stt_platform.defs.evaluation.transcribing import Stretch, Transcribed, decoding_of, transcribe
-from stt_platform.defs.glossary.reading import glossary_files, names_to_hear
 from stt_platform.defs.recognisers import base_system
 from stt_platform.evaluation.metrics import SpeechSample, compare_speech, measure_speech, signature
 from stt_platform.evaluation.paired import Comparison
@@ -23,6 +22,7 @@ from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.store.assessment import Assessed, Span, assessed_texts, spans_of
 from stt_platform.store.choices import VIEWS, ViewChoice, record_training_view, training_view
 from stt_platform.store.evaluations import Measured, comparison_row, number_rows, part, text_row
+from stt_platform.store.glossary import glossary_files, names_to_hear
 from stt_platform.store.stages import StageOutput, StageResult
 
 ORIGINAL, ENHANCED = VIEWS

@@ -18,8 +18,8 @@ from stt_platform.defs.feedback.candidates import (
     speaker_of,
     with_live,
 )
-from stt_platform.defs.glossary.reading import glossary_at, glossary_file, glossary_files
 from stt_platform.defs.shown import picture, table
+from stt_platform.errors import PlatformError
 from stt_platform.feedback.confidence import ConfidenceModel, Expectation, fit_confidence
 from stt_platform.feedback.live_places import LiveHearing, Unplaced
 from stt_platform.feedback.pictures import confidence_picture
@@ -42,8 +42,9 @@ from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import CYCLE
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
-from stt_platform.settings import FeedbackSettings, PlatformError, Settings
+from stt_platform.settings import FeedbackSettings, Settings
 from stt_platform.store.choices import training_view
+from stt_platform.store.glossary import glossary_at, glossary_file, glossary_files
 from stt_platform.store.reading import Read
 from stt_platform.store.review_lists import hand_out_review, review_folder
 from stt_platform.store.stages import StageOutput, StageResult

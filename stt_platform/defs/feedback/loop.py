@@ -8,14 +8,14 @@ import dagster as dg
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.defs.feedback.cycle_facts import loop_convergence, read_cycle
 from stt_platform.defs.feedback.jobs import ask, deliver, learn
-from stt_platform.defs.sermons.runs import partitions_in_progress
 from stt_platform.feedback.readiness import Readiness
-from stt_platform.files import age_s
-from stt_platform.gpu import CPU, device_name, holder_of
+from stt_platform.machine.files import age_s
+from stt_platform.machine.gpu import CPU, device_name, holder_of
 from stt_platform.orchestration.planning import plan
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import SERMON, known_cycles, with_cycle
 from stt_platform.orchestration.sensors import platform_sensor
+from stt_platform.orchestration.sermon_runs import partitions_in_progress
 from stt_platform.orchestration.stage import stages
 from stt_platform.store.choices import speech_champion
 from stt_platform.store.metadata import MetadataStore

@@ -8,10 +8,10 @@ import dagster as dg
 
 from stt_platform.defs.feedback.flagged import read_tasks
 from stt_platform.defs.feedback.review_tasks import review_tasks
+from stt_platform.errors import PlatformError
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import known_cycles
 from stt_platform.orchestration.sensors import platform_sensor
-from stt_platform.settings import PlatformError
 from stt_platform.store.stages import StageOutput
 from stt_platform.web.label_studio_reviews import LabelStudioReviews, label_studio_reviews
 

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from stt_platform.defs.glossary import report
-from stt_platform.defs.glossary.reading import glossary_at, glossary_file
 from stt_platform.glossary.attestation import Attestation, attest
 from stt_platform.glossary.augment import term_examples
 from stt_platform.glossary.terms import Sense
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import Work
 from stt_platform.scripture.pairs import ACCEPTED, main_target
+from stt_platform.store.glossary import glossary_at, glossary_file
 from stt_platform.store.scripture import read_pairs
 from stt_platform.store.stages import StageResult
 from stt_platform.training.corpus_lines import glossary_line

@@ -17,6 +17,7 @@ from stt_platform.defs.scripture.folders import (
     text_folders,
     texts_are_there,
 )
+from stt_platform.errors import PlatformError
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.scripture.filters import Limits
@@ -32,7 +33,7 @@ from stt_platform.scripture.versification import (
     show_refs,
     write_versification,
 )
-from stt_platform.settings import PlatformError, Settings
+from stt_platform.settings import Settings
 from stt_platform.store.choices import frozen_segments
 from stt_platform.store.scripture import pair_table, read_pairs, read_texts, text_row, verse_table
 from stt_platform.store.stages import StageResult

@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stt_platform.defs.scripture.folders import confirmed_tables
+from stt_platform.errors import PlatformError
 from stt_platform.orchestration.platform import Platform
 from stt_platform.scripture.filters import MARKUP
 from stt_platform.scripture.splitting import leaks
-from stt_platform.settings import PlatformError
 from stt_platform.store.scripture import read_pairs
 from stt_platform.store.stages import CORPUS, StageOutput, current_output
 

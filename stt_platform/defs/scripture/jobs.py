@@ -6,7 +6,7 @@ import hashlib
 import dagster as dg
 
 from stt_platform.defs.scripture.folders import own_folder
-from stt_platform.files import age_s
+from stt_platform.machine.files import age_s
 from stt_platform.orchestration.planning import plan
 from stt_platform.orchestration.platform import SENSORS_OFF, Platform
 from stt_platform.orchestration.scopes import CORPUS_SCOPE

@@ -12,7 +12,7 @@ from stt_platform.audio.overview import Overview
 from stt_platform.audio.pictures import ChunkMark, Span, sermon_picture
 from stt_platform.defs.sermons.funnel import shown_funnel
 from stt_platform.defs.shown import embedded, page, table
-from stt_platform.files import write_atomically
+from stt_platform.machine.files import write_atomically
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import SERMON
 from stt_platform.orchestration.stage import stage

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import dagster as dg
 
-from stt_platform.defs.sermons.inbox import take_from_inbox, waiting_files
 from stt_platform.defs.sermons.jobs import after_sermons, sermon_stages
-from stt_platform.defs.sermons.runs import partitions_in_progress
-from stt_platform.files import sha256_of
+from stt_platform.machine.files import sha256_of
 from stt_platform.orchestration.dagster_private import PARTITION_NAME_TAG
 from stt_platform.orchestration.planning import plan, plan_sermon
 from stt_platform.orchestration.platform import SENSORS_OFF, Platform
 from stt_platform.orchestration.scopes import CORPUS_SCOPE, SERMON, sermon_partitions
+from stt_platform.orchestration.sermon_runs import partitions_in_progress
 from stt_platform.orchestration.stage import stages_after_sermons, stages_of
 from stt_platform.store.captions import caption_files
 from stt_platform.store.digests import digest_of
+from stt_platform.store.inbox import take_from_inbox, waiting_files
 from stt_platform.store.intake import Registration, registrations
 from stt_platform.store.stages import current_output
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stt_platform.defs.shown import table
+from stt_platform.errors import PlatformError
 from stt_platform.evaluation.splits import SPLITS, SermonToSplit, split_sermons
 from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
-from stt_platform.settings import PlatformError
 from stt_platform.store.intake import registrations
 from stt_platform.store.splits import frozen_splits, pinned_splits
 from stt_platform.store.stages import StageOutput, StageResult

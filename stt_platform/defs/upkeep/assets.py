@@ -7,9 +7,9 @@ import dagster as dg
 from stt_platform.defs.shown import page, table
 from stt_platform.defs.upkeep import summary
 from stt_platform.defs.upkeep.state import read_state
-from stt_platform.files import write_atomically
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import write_atomically
 from stt_platform.orchestration.platform import OWNERS, Platform
-from stt_platform.settings import PlatformError
 from stt_platform.store.backups import backups_folder, list_backups, make_backup
 from stt_platform.store.mending import mend_tables
 

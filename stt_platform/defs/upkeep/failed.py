@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from stt_platform.defs.sermons.runs import partitions_in_progress
 from stt_platform.orchestration.dagster_private import PARTITION_NAME_TAG, get_and_update_asset_status_cache_value
 from stt_platform.orchestration.scopes import CORPUS_SCOPE, SERMON
+from stt_platform.orchestration.sermon_runs import partitions_in_progress
 from stt_platform.orchestration.stage import stages, stages_of
 
 _FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]

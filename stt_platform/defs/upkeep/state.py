@@ -9,9 +9,9 @@ import dagster as dg
 
 from stt_platform.defs.feedback.cycle_facts import read_cycle
 from stt_platform.defs.feedback.loop import open_cycle
-from stt_platform.defs.sermons.runs import partitions_in_progress
 from stt_platform.defs.upkeep.failed import LeftFailed, left_failed
 from stt_platform.orchestration.platform import Platform
+from stt_platform.orchestration.sermon_runs import partitions_in_progress
 from stt_platform.store.backups import list_backups
 from stt_platform.store.intake import registrations
 from stt_platform.store.metadata import MetadataStore

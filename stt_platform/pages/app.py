@@ -24,8 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.evaluation.report_templates import fill
-from stt_platform.listening.evaluation_data import evaluation_overview, served_report
-from stt_platform.listening.scripture_data import (
+from stt_platform.pages.evaluation_data import evaluation_overview, served_report
+from stt_platform.pages.scripture_data import (
     NoSuchPlace,
     Place,
     chapter_view,
@@ -34,7 +34,7 @@ from stt_platform.listening.scripture_data import (
     scripture_counts,
     scripture_overview,
 )
-from stt_platform.listening.sermon_data import (
+from stt_platform.pages.sermon_data import (
     ORIGINAL_VIEW,
     Sound,
     funnel_of,
@@ -43,8 +43,8 @@ from stt_platform.listening.sermon_data import (
     sermon_exists,
     sound_of,
 )
-from stt_platform.listening.sound_pictures import overview_picture, window_picture
-from stt_platform.listening.training_data import training_overview
+from stt_platform.pages.sound_pictures import overview_picture, window_picture
+from stt_platform.pages.training_data import training_overview
 from stt_platform.store.names import is_sermon_key
 
 _STATIC = Path(__file__).parent / "static"

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from stt_platform.errors import PlatformError
 from stt_platform.evaluation.entities import glossary_names
 from stt_platform.glossary.terms import BadGlossary, Glossary, read_glossary
-from stt_platform.settings import PlatformError, Settings, repository
+from stt_platform.settings import Settings, repository
 
 
 def glossary_file(settings: Settings) -> Path:

@@ -7,12 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from stt_platform.errors import PlatformError, SettingsError
 from stt_platform.evaluation.evaluation_report import LEVELS
 from stt_platform.evaluation.intervals import Interval
 from stt_platform.evaluation.metrics import Metric, all_metrics
 from stt_platform.evaluation.report_templates import style_source, with_link_back
 from stt_platform.evaluation.speech_scores import baseline_band, label_bands
-from stt_platform.settings import PlatformError, Settings, SettingsError, load_settings
+from stt_platform.settings import Settings, load_settings
 from stt_platform.store.choices import VIEWS, label_policy, training_view
 from stt_platform.store.evaluations import ALL, part
 from stt_platform.store.metadata import MetadataStore

@@ -9,15 +9,15 @@ from rich.progress import Progress
 from rich.table import Table
 
 from stt_platform.audio import SAMPLE_RATE_HZ
-from stt_platform.cli.loop_demonstration import demo_loop
 from stt_platform.cli.running import run_due
-from stt_platform.cli.scripture_demonstration import demo_scripture
-from stt_platform.cli.translator_demonstration import demo_translator
 from stt_platform.demo.church import DemoSermon, make_church, titles_that_examine
 from stt_platform.demo.general_talk import make_talk
+from stt_platform.demo.loop import demo_loop
+from stt_platform.demo.scripture import demo_scripture
+from stt_platform.demo.translator import demo_translator
 from stt_platform.evaluation.wer import normalise_english, word_errors
-from stt_platform.files import write_atomically
-from stt_platform.instance import open_instance
+from stt_platform.machine.files import write_atomically
+from stt_platform.orchestration.instance import open_instance
 from stt_platform.orchestration.scopes import SERMON
 from stt_platform.orchestration.stage import stages_after_sermons
 from stt_platform.settings import load_settings

@@ -10,7 +10,8 @@ from typing import Any
 
 from stt_platform.audio import SAMPLE_RATE_HZ
 from stt_platform.audio.funnel import HELD_BACK
-from stt_platform.settings import AgreementSettings, GateSettings, SettingsError, load_settings
+from stt_platform.errors import SettingsError
+from stt_platform.settings import AgreementSettings, GateSettings, load_settings
 from stt_platform.speech.captions import Caption, caption_text
 from stt_platform.store.choices import VIEWS
 from stt_platform.store.funnel import read_funnel

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from dagster import DagsterInstance, DagsterRun
 
-import stt_platform.sqlite_patience  # noqa: F401 - by its import
-from stt_platform.files import age_s
+import stt_platform.orchestration.sqlite_patience  # noqa: F401 - by its import
+from stt_platform.machine.files import age_s
 from stt_platform.orchestration.dagster_private import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
 _GRACE_S = 60

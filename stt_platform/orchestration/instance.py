@@ -12,9 +12,10 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy.exc import DatabaseError
 
-from stt_platform.files import one_at_a_time, write_atomically
-from stt_platform.launcher import runs_at_work
-from stt_platform.settings import PlatformError, repository
+from stt_platform.errors import PlatformError
+from stt_platform.machine.files import one_at_a_time, write_atomically
+from stt_platform.orchestration.launcher import runs_at_work
+from stt_platform.settings import repository
 from stt_platform.store.backups import damaged_databases
 
 _DAEMON_START_S = 90
@@ -147,7 +148,7 @@ def start_process(
     logs.mkdir(parents=True, exist_ok=True)
     with (logs / f"{name}.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "stt_platform.with_parent", *command],
+            [sys.executable, "-m", "stt_platform.machine.with_parent", *command],
             env={**environment(home), **(variables or {})},
             cwd=repository(),
             stdin=subprocess.DEVNULL,

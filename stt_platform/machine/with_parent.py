@@ -1,4 +1,4 @@
-"""`python -m stt_platform.with_parent PROGRAM …`: runs a program that is asked to end when the caller dies.
+"""`python -m stt_platform.machine.with_parent PROGRAM …`: runs a program that is asked to end when the caller dies.
 
 A terminal that is closed, or a kill, gives the caller no chance to stop what it started.
 """

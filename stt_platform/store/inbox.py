@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from stt_platform.files import age_s
+from stt_platform.machine.files import age_s
 from stt_platform.settings import InboxSettings
 from stt_platform.store.intake import COMPANION_SUFFIXES, INBOX_SOURCE, RECORDING_SUFFIXES, Intake, ingest
 from stt_platform.store.metadata import MetadataStore

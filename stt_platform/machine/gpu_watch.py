@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from stt_platform.gpu_facts import SPILL_BYTES, adapter_text, is_wsl, parse_adapter_memory
+from stt_platform.machine.gpu_facts import SPILL_BYTES, adapter_text, is_wsl, parse_adapter_memory
 
 
 @dataclass(frozen=True)

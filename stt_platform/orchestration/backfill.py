@@ -10,8 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from stt_platform.defs.sermons.runs import partitions_in_progress, unfinished_runs
-from stt_platform.instance import daemon_is_alive, running_daemon
+from stt_platform.errors import PlatformError
 from stt_platform.orchestration.dagster_private import (
     PARTITION_NAME_TAG,
     AssetGraphSubset,
@@ -19,10 +18,12 @@ from stt_platform.orchestration.dagster_private import (
     PartitionBackfill,
     make_new_backfill_id,
 )
+from stt_platform.orchestration.instance import daemon_is_alive, running_daemon
 from stt_platform.orchestration.planning import plan_sermon
 from stt_platform.orchestration.scopes import SERMON, sermon_partitions
+from stt_platform.orchestration.sermon_runs import partitions_in_progress, unfinished_runs
 from stt_platform.orchestration.work import progress_file
-from stt_platform.settings import PlatformError, Settings, load_settings
+from stt_platform.settings import Settings, load_settings
 
 _POLL_S = 0.5
 

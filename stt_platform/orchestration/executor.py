@@ -18,7 +18,6 @@ from typing import Any
 
 import dagster as dg
 
-from stt_platform.launcher import give_sign_of_life
 from stt_platform.orchestration.dagster_private import (
     RETRY_ON_ASSET_OR_OP_FAILURE_TAG,
     ActiveExecution,
@@ -29,11 +28,12 @@ from stt_platform.orchestration.dagster_private import (
     PlanOrchestrationContext,
     multiprocess,
 )
+from stt_platform.orchestration.launcher import give_sign_of_life
 
 _ASK_AGAIN_S = 0.1
 _STEP_DIED = ChildProcessCrashException.__name__
 # The second one freezes what the first one loaded.
-_PRELOAD = ["stt_platform.definitions", "stt_platform.step_process"]
+_PRELOAD = ["stt_platform.definitions", "stt_platform.orchestration.step_process"]
 
 
 class _PatientExecution(ActiveExecution):

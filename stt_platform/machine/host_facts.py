@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from stt_platform.gpu_facts import WINDOWS_DRIVE, Finding, Machine, is_wsl, mount_of
+from stt_platform.machine.gpu_facts import WINDOWS_DRIVE, Finding, Machine, is_wsl, mount_of
 
 _MIN_MEMORY_BYTES = 16 << 30
 """Weights are read in files of up to 5 GB each, beside the sound, Dagster and the pages."""

@@ -1,8 +1,0 @@
-"""`python -m stt_platform.listening HOME PORT`: the listening page as a process of its own."""
-
-import sys
-from pathlib import Path
-
-from stt_platform.listening.app import serve
-
-serve(Path(sys.argv[1]), port=int(sys.argv[2]))
