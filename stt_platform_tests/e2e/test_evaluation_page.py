@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from stt_platform_tests import evaluation_home as fixture
 from stt_platform_tests.e2e.serving import serving
+from stt_platform_tests.helpers import evaluation_home as fixture
 
 # Texts with less contrast than WCAG 2.2 asks for (1.4.3), and what is wrong with headings, tables and fields.
 FAULTS = """() => {

@@ -29,7 +29,7 @@ from stt_platform.store.label_studio_folder import TOKEN_VARIABLE, USER, own_ser
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.web.label_studio_reviews import label_studio_reviews
 from stt_platform_tests.e2e.running import free_port, wait_until
-from stt_platform_tests.review_home import DURATION_S, HEARD, chunk_id, make_review_home, sound_path
+from stt_platform_tests.helpers.review_home import DURATION_S, HEARD, chunk_id, make_review_home, sound_path
 
 # Its database is made on the first start: 36 s on a busy machine with 2 cores.
 PATIENCE_S = 600

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from stt_platform_tests import listening_home as fixture
 from stt_platform_tests.e2e.serving import serving
+from stt_platform_tests.helpers import listening_home as fixture
 
 
 @pytest.fixture(scope="module")

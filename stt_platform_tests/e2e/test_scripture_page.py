@@ -3,8 +3,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from stt_platform_tests import scripture_home as fixture
 from stt_platform_tests.e2e.serving import serving
+from stt_platform_tests.helpers import scripture_home as fixture
 
 JOB_39 = "/scripture?en=kjv&es=rvr1909&book=JOB&chapter=39"
 

@@ -28,8 +28,8 @@ from stt_platform.settings import load_settings
 from stt_platform.store.choices import label_policy, training_view
 from stt_platform.store.intake import Registration
 from stt_platform.store.metadata import MetadataStore
+from stt_platform_tests.helpers.staging import due, make
 from stt_platform_tests.runs.conftest import run_stages
-from stt_platform_tests.staging import due, make
 
 RATE_HZ = 16_000
 OVER_ALL = ("sermon_split", "references", "assessment_sample", "baseline_wer")

@@ -15,9 +15,9 @@ from stt_platform.settings import load_settings
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import current_output
-from stt_platform_tests import services
+from stt_platform_tests.helpers import services
 from stt_platform_tests.runs.conftest import run_stages
-from stt_platform_tests.unit.test_separate import tiny_package, write_checkpoint
+from stt_platform_tests.unit.audio.test_separate import tiny_package, write_checkpoint
 
 TEXTS = (
     "The lamp was lit again, and the house was full of light. Keep your oil, and wait until the morning comes.",

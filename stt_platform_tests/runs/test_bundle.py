@@ -31,10 +31,10 @@ from stt_platform.store.choices import Champion, record_speech_champion, speech_
 from stt_platform.store.stages import CORPUS, current_output
 from stt_platform.training.causal_lora import TARGET_MODULES
 from stt_platform.training.lora import save_lora
-from stt_platform_tests.bundle_home import RECOGNISER, add_recogniser, add_report, build_home, whisper_base
-from stt_platform_tests.sealed_bundles import WEIGHTS, flip, latest_bundle
-from stt_platform_tests.translation_home import BASE
-from stt_platform_tests.translator_models import tiny_gemma
+from stt_platform_tests.helpers.bundle_home import RECOGNISER, add_recogniser, add_report, build_home, whisper_base
+from stt_platform_tests.helpers.sealed_bundles import WEIGHTS, flip, latest_bundle
+from stt_platform_tests.helpers.translation_home import BASE
+from stt_platform_tests.helpers.translator_models import tiny_gemma
 
 STAGE = "adapter_bundle"
 GEMMA = "fine_tuned_gemma_mi_A"

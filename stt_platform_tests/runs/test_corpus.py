@@ -25,8 +25,8 @@ from stt_platform.store.choices import frozen_segments
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import CORPUS, StageOutput, current_output
 from stt_platform.web.sword import fetch_sword
-from stt_platform_tests.staging import due
-from stt_platform_tests.translator_models import tiny_gemma
+from stt_platform_tests.helpers.staging import due
+from stt_platform_tests.helpers.translator_models import tiny_gemma
 
 
 def materialise(*targets: str) -> dg.ExecuteInProcessResult:

@@ -22,8 +22,8 @@ from stt_platform.settings import repository
 from stt_platform.store.digests import fragment_digest
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import SHOWN, StageOutput
-from stt_platform_tests.staging import make
-from stt_platform_tests.translation_home import add_general_set, add_models, verses
+from stt_platform_tests.helpers.staging import make
+from stt_platform_tests.helpers.translation_home import add_general_set, add_models, verses
 
 # Both homes are made before the first test.
 

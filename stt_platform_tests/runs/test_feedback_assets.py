@@ -25,7 +25,7 @@ from stt_platform.settings import load_settings
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.reports import report_cards, report_page
 from stt_platform.store.stages import current_output
-from stt_platform_tests.feedback_home import (
+from stt_platform_tests.helpers.feedback_home import (
     CHUNK_S,
     GAP_S,
     adapter_of,
@@ -34,7 +34,7 @@ from stt_platform_tests.feedback_home import (
     measure_cycle,
     sermon_keys,
 )
-from stt_platform_tests.staging import due
+from stt_platform_tests.helpers.staging import due
 
 FIRST, *_ = sermon_keys()
 TEACHING = [sermon for sermon, split in sermon_keys().items() if split == "train"]

@@ -18,9 +18,9 @@ from stt_platform.store.choices import label_policy, speech_champion, training_v
 from stt_platform.store.intake import registrations
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.stages import FORMAT, current_output
+from stt_platform_tests.helpers.staging import make
 from stt_platform_tests.homes import unpack_home
 from stt_platform_tests.runs.conftest import run_stages
-from stt_platform_tests.staging import make
 
 # Two homes are made again, with a training each, on a machine that may be busy.
 

@@ -14,7 +14,7 @@ from stt_platform.orchestration.scopes import SERMON
 from stt_platform.orchestration.stage import stages_of
 from stt_platform.store.intake import ingest
 from stt_platform.store.metadata import MetadataStore
-from stt_platform_tests import services
+from stt_platform_tests.helpers import services
 
 RATE_HZ = 44_100
 HOURS = 2

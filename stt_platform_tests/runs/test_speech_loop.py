@@ -31,7 +31,7 @@ from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.reports import report_page
 from stt_platform.store.stages import current_output
 from stt_platform.training.adapter_files import check_adapter
-from stt_platform_tests.church_home import make_church_home
+from stt_platform_tests.helpers.church_home import make_church_home
 from stt_platform_tests.runs.conftest import run_stages
 
 TEACHES = (

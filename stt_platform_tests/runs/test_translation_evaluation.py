@@ -22,8 +22,8 @@ from stt_platform.store.choices import freeze_segments
 from stt_platform.store.metadata import MetadataStore
 from stt_platform.store.reports import report_cards, report_page
 from stt_platform.store.stages import StageResult
-from stt_platform_tests.staging import due
-from stt_platform_tests.translation_home import (
+from stt_platform_tests.helpers.staging import due
+from stt_platform_tests.helpers.translation_home import (
     BASE,
     MARIAN,
     add_adapter,
@@ -34,7 +34,7 @@ from stt_platform_tests.translation_home import (
     build_home,
     verses,
 )
-from stt_platform_tests.translator_models import tiny_gemma
+from stt_platform_tests.helpers.translator_models import tiny_gemma
 
 BOTH = ("terminology_evaluation", "translation_evaluation")
 SETTINGS = {

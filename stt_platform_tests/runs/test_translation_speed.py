@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.translation import compare, loaded, packaged_verses, report
-from stt_platform_tests.translator_models import SENTENCES, tiny_gemma
+from stt_platform_tests.helpers.translator_models import SENTENCES, tiny_gemma
 
 
 def test_the_benchmark_counts_what_differs(tmp_path: Path) -> None:

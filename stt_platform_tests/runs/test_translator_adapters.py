@@ -26,7 +26,7 @@ from stt_platform.store.stages import CORPUS, current_output
 from stt_platform.training import adapter_files
 from stt_platform.training.adapter_files import check_adapter
 from stt_platform.translation.ct2_translator import load_ct2_translator
-from stt_platform_tests.translation_home import BASE, MARIAN, add_models, build_home
+from stt_platform_tests.helpers.translation_home import BASE, MARIAN, add_models, build_home
 
 STAGE = "translategemma_adapter"
 SETTINGS = {

@@ -19,7 +19,7 @@ from stt_platform.web.download import download
 from stt_platform.web.listing import ListingFailed, list_channel
 from stt_platform.web.tables import read_choices, read_videos
 from stt_platform.web.videos import BadAddress, Video
-from stt_platform_tests.loopback_site import Site, load_plugins, serving
+from stt_platform_tests.helpers.loopback_site import Site, load_plugins, serving
 
 AT_ONCE = Politeness(request_s=0, download_s=(0, 0))
 TODAY = datetime.date(2025, 6, 1)

@@ -21,7 +21,7 @@ from stt_platform.training.loop import LoopOptions, train
 from stt_platform.training.whisper_data import WhisperExample, WhisperSet, WhisperSetOptions, prepare
 from stt_platform.training.whisper_export import export_whisper
 from stt_platform.training.whisper_lora import WhisperCheckpoint, WhisperLoraOptions, WhisperLoraTask, load_whisper
-from stt_platform_tests.tiny_whisper import make_tiny_whisper
+from stt_platform_tests.helpers.tiny_whisper import make_tiny_whisper
 
 # Names that the model does not know, in sentences to learn from and in others.
 TAUGHT = [
@@ -110,7 +110,7 @@ def served(folder: Path, examples: list[WhisperExample]) -> list[str]:
 
 def test_killed_in_the_middle_of_an_epoch_it_goes_on_to_the_same_adapter(tmp_path: Path) -> None:
     whisper = make_tiny_whisper(tmp_path / "tiny")
-    program = [sys.executable, "-m", "stt_platform_tests.tiny_whisper", str(whisper)]
+    program = [sys.executable, "-m", "stt_platform_tests.helpers.tiny_whisper", str(whisper)]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     unbroken = subprocess.run([*program, str(whole)], capture_output=True, text=True, check=True, timeout=250)
     with subprocess.Popen([*program, str(killed), "7"], stdout=subprocess.PIPE, text=True) as process:

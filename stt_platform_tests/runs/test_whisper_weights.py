@@ -17,7 +17,7 @@ from stt_platform.speech.voices import Preacher, speak
 from stt_platform.training.whisper_data import WhisperExample, prepare
 from stt_platform.training.whisper_export import export_whisper, merge_whisper
 from stt_platform.training.whisper_lora import WhisperLoraOptions, WhisperLoraTask, load_whisper
-from stt_platform_tests.tiny_whisper import make_tiny_whisper
+from stt_platform_tests.helpers.tiny_whisper import make_tiny_whisper
 
 MODEL = "whisper-tiny.en"
 SPOKEN = [

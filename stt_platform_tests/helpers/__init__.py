@@ -1,0 +1,1 @@
+"""What tests share: small homes, tiny models, local servers."""
