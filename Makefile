@@ -48,8 +48,8 @@ lint: setup ## Style, and the direction of imports
 types: setup ## Types
 	$(VENV)/bin/basedpyright
 
-unit: setup ## Unit tests, without those marked slow
-	$(PYTEST) --numprocesses 2 --dist loadfile -m "not prove and not slow" stt_platform_tests/unit
+unit: setup ## Unit tests
+	$(PYTEST) --numprocesses 2 --dist loadfile stt_platform_tests/unit
 
 prove: setup ## The slow proofs: benchmarks and long stress
 	$(VENV)/bin/python benchmarks/stress.py --processes 8 --claims 500 --fragments 500
