@@ -107,7 +107,9 @@ def test_the_numbers_are_filtered_and_opened(page, address):
     expect(page.locator("#count")).to_contain_text("5 of")
     page.get_by_role("button", name="Word error rate").first.press("Enter")
     more = page.locator("tr.more")
-    expect(more).to_contain_text("of 100 spoken words, so many are wrong, missing or added; lower is better")
+    expect(more).to_contain_text(
+        "word errors per 100 words of the reference, capitals and punctuation ignored; lower is better"
+    )
     expect(more).to_contain_text("sign-flip permutation over 14 sermons")
     more.get_by_role("link", name="Report: Speech: the adapter of cycle 3").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Speech: the adapter of cycle 3")

@@ -511,7 +511,7 @@ def test_the_view_that_is_heard_better_is_recorded_where_that_is_sure(
         assert not (church.home / "choices" / "training_view.json").exists()
         assert "it stays at enhanced" in output.shown["verdict"]
         return
-    assert "points of word error rate" in chosen.why
+    assert "points of WER" in chosen.why
     # The enhanced one is used as long as there is no comparison.
     assert ("transcribes anew" in output.shown["verdict"]) == (view == "original")
     monkeypatch.setenv("STT_TRAINING_VIEW", "original" if view == "enhanced" else "enhanced")

@@ -291,7 +291,7 @@ def test_the_champion_transcribes_new_sermons_and_old_ones_when_asked(loop: Loop
     content[-1] ^= 1
     weights.write_bytes(bytes(content))
     with pytest.raises(PlatformError, match=r"serving/model\.bin was changed"):
-        transcriber(home, load_settings(home)).load(load_settings(home))
+        transcriber(home, load_settings(home)).system(load_settings(home))
 
 
 def test_a_sermon_that_was_refused_is_not_done_again_for_a_new_champion(loop: Loop, tmp_path: Path) -> None:
