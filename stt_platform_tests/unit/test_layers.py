@@ -1,6 +1,7 @@
 """Heavy libraries are imported where they are used. Which package may import which is in pyproject.toml (import-linter)."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,12 @@ def test_heavy_imports_are_inside_functions() -> None:
         if path.name not in ENTRY and (found := imported_at_the_top(path) & HEAVY)
     }
     assert not heavy
+
+
+def test_private_names_of_dagster_are_imported_in_one_file() -> None:
+    private = re.compile(r"^\s*(from|import) dagster\._", re.MULTILINE)
+    found = [path.name for path in PACKAGE.rglob("*.py") if private.search(path.read_text(encoding="utf-8"))]
+    assert found == ["dagster_private.py"]
 
 
 def test_definitions_load_without_heavy_libraries() -> None:
