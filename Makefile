@@ -38,7 +38,7 @@ test: setup ## All tests: unit, runs, e2e
 	tools/chromium.sh
 	$(PYTEST) --numprocesses 3 --dist loadfile
 
-check: lint types unit ## What to run before a commit: lint, types, unit tests
+check: lint unit ## What to run before a commit: lint, unit tests
 
 lint: setup ## Style, and the direction of imports
 	$(VENV)/bin/ruff check .
