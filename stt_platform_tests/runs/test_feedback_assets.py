@@ -288,7 +288,7 @@ def test_the_confidence_is_learned_from_the_answers_so_far(home: Path) -> None:
     store.write("corrections", "cycle-0", answered)
     settings(home, fewest_answers=80)
     shown = seen(flagged_segments, 1)
-    assert shown["auroc"] > 0.8
+    assert shown["AUROC"] > 0.8
     assert 0 <= shown["calibration error"] < 0.2
     assert shown["confidence"].startswith(f"fitted on {len(answered)} answers")
     assert shown["picture"].startswith("![how sure the texts are")

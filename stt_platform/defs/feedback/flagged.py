@@ -130,6 +130,9 @@ class FlaggedData:
     calibration_error: float | None
 
 
+_LABELS = {"auroc": "AUROC", "review_s": "reviewing (s)"}
+
+
 def read_tasks(output: StageOutput) -> list[ReviewTask]:
     """Read the tasks that this stage, or `review_tasks`, wrote down."""
     return [ReviewTask(**task) for task in json.loads((output.folder / TASKS).read_text(encoding="utf-8"))]
@@ -229,7 +232,8 @@ def flagged_segments(work: Work) -> StageResult:
     return StageResult(
         data=data,
         shown={
-            **{name.replace("_", " "): value for name, value in asdict(data).items()},
+            **{_LABELS.get(name, name.replace("_", " ")): value for name, value in asdict(data).items()},
+            "minutes of reviewing": round(data.review_s / 60, 1),
             "confidence": model.reason,
             "WER of all texts, by those drawn at random": _pool_wer(pool, work.settings),
         },
