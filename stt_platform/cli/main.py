@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from stt_platform.cli.channel import channel
-from stt_platform.errors import PlatformError, SettingsError
+from stt_platform.errors import PlatformError
 from stt_platform.settings import home, load_settings
 from stt_platform.store.metadata import MetadataStore
 
@@ -28,7 +28,7 @@ class _Cli(click.Group):
 
         try:
             return super().invoke(ctx)
-        except (SettingsError, ModelMissing, DamagedFragmentError, PlatformError) as error:
+        except (ModelMissing, DamagedFragmentError, PlatformError) as error:
             raise click.ClickException(str(error)) from error
 
 

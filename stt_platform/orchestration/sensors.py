@@ -11,10 +11,11 @@ from stt_platform.orchestration.platform import SENSORS_OFF, Platform
 Tick = Callable[[dg.SensorEvaluationContext, Platform], dg.SensorResult | dg.SkipReason]
 
 
-def platform_sensor(**options: Any) -> Callable[[Tick], dg.SensorDefinition]:
+def platform_sensor(*, minimum_interval_s: int = 30, **options: Any) -> Callable[[Tick], dg.SensorDefinition]:
     """Make a sensor of a function, whose docstring is the description; it skips while the setting `sensors` is off.
 
     Args:
+        minimum_interval_s: between two looks.
         options: of `dagster.sensor`: the job or the assets that it starts.
     """
 
@@ -25,7 +26,7 @@ def platform_sensor(**options: Any) -> Callable[[Tick], dg.SensorDefinition]:
         decorate = dg.sensor(
             name=evaluate.__name__,
             description=" ".join((inspect.getdoc(evaluate) or "").split()),
-            minimum_interval_seconds=30,
+            minimum_interval_seconds=minimum_interval_s,
             default_status=dg.DefaultSensorStatus.RUNNING,
             **options,
         )

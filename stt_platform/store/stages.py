@@ -9,7 +9,6 @@ The digest of an output covers its data, tables and files, and nothing that is o
 and the files in the folder `shown/` may differ between two runs on the same input.
 """
 
-import dataclasses
 import json
 import re
 import shutil
@@ -275,10 +274,12 @@ def _plain(data: Any) -> dict[str, Any]:
 def _shown(result: StageResult) -> dict[str, Any]:
     if result.shown is not None:
         return dict(result.shown)
-    if result.data is None:
-        return {}
-    plain = _plain(result.data)
-    return {each.name.replace("_", " "): _in_words(plain[each.name]) for each in dataclasses.fields(result.data)}
+    return shown_of(result.data)
+
+
+def shown_of(data: Any) -> dict[str, Any]:
+    """Return the data of a stage by the names of its fields, as people read them; empty for None."""
+    return {name.replace("_", " "): _in_words(value) for name, value in _plain(data).items()}
 
 
 def _in_words(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Report what a cycle of the loop cost and gained, on one page: the asset `cycle_report`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from stt_platform.defs.feedback.corrections import CorrectionsData
@@ -17,7 +17,7 @@ from stt_platform.orchestration.stage import stage
 from stt_platform.orchestration.work import StageContext, Work
 from stt_platform.store.reading import Read
 from stt_platform.store.reports import ReportCard, published_report, write_report
-from stt_platform.store.stages import StageOutput, StageResult
+from stt_platform.store.stages import StageOutput, StageResult, shown_of
 
 PICTURE = "cycles.png"
 
@@ -133,7 +133,7 @@ def cycle_report(work: Work) -> StageResult:
     return StageResult(
         data=data,
         shown={
-            **{name.replace("_", " "): value for name, value in asdict(data).items()},
+            **shown_of(data),
             "decision": report.decision or "not decided yet",
             "reason": report.reason,
             "minutes of people's time": round(found.spent_s / 60, 1) if found.timed else None,

@@ -47,7 +47,7 @@ from stt_platform.store.choices import training_view
 from stt_platform.store.glossary import glossary_at, glossary_file, glossary_files
 from stt_platform.store.reading import Read
 from stt_platform.store.review_lists import hand_out_review, review_folder
-from stt_platform.store.stages import StageOutput, StageResult
+from stt_platform.store.stages import StageOutput, StageResult, shown_of
 
 TASKS, PICTURE = "tasks.json", "confidence.png"
 ONLY_TRAIN = "only_train_sermons"
@@ -130,7 +130,7 @@ class FlaggedData:
     calibration_error: float | None
 
 
-_LABELS = {"auroc": "AUROC", "review_s": "reviewing (s)"}
+_LABELS = {"auroc": "AUROC", "review s": "reviewing (s)"}
 
 
 def read_tasks(output: StageOutput) -> list[ReviewTask]:
@@ -232,7 +232,7 @@ def flagged_segments(work: Work) -> StageResult:
     return StageResult(
         data=data,
         shown={
-            **{_LABELS.get(name, name.replace("_", " ")): value for name, value in asdict(data).items()},
+            **{_LABELS.get(name, name): value for name, value in shown_of(data).items()},
             "minutes of reviewing": round(data.review_s / 60, 1),
             "confidence": model.reason,
             "WER of all texts, by those drawn at random": _pool_wer(pool, work.settings),

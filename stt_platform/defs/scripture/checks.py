@@ -14,7 +14,7 @@ from stt_platform.orchestration.platform import Platform
 from stt_platform.scripture.filters import MARKUP
 from stt_platform.scripture.splitting import leaks
 from stt_platform.store.scripture import read_pairs
-from stt_platform.store.stages import CORPUS, StageOutput, current_output
+from stt_platform.store.stages import CORPUS, StageOutput, current_stage
 
 PAIR_CHECKS = (
     (
@@ -76,10 +76,10 @@ def check_pairs(platform: Platform, output: StageOutput) -> Iterator[dg.AssetChe
 
 
 def _folder(platform: Platform, stage: str) -> Path:
-    found = current_output(platform.home, CORPUS, stage)
+    found = current_stage(platform.home, CORPUS, stage)
     if found is None:
         raise PlatformError(f"{stage} is gone: make it again with `stt run --through {stage}`")
-    return found.folder
+    return found
 
 
 def _all_accounted_for(platform: Platform, output: StageOutput, pairs) -> dg.AssetCheckResult:

@@ -8,8 +8,9 @@ import dagster as dg
 from stt_platform.defs.scripture.folders import own_folder
 from stt_platform.machine.files import age_s
 from stt_platform.orchestration.planning import plan
-from stt_platform.orchestration.platform import SENSORS_OFF, Platform
+from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import CORPUS_SCOPE
+from stt_platform.orchestration.sensors import platform_sensor
 from stt_platform.orchestration.stage import follows_sermons
 from stt_platform.scripture.finding import source_files
 
@@ -20,20 +21,13 @@ corpus = dg.define_asset_job(
 )
 
 
-@dg.sensor(
-    description=(
-        "Builds the verse pairs, the split, the glossary and the translator's training set when Bible texts are put into "
-        "`STT_HOME/scripture/texts`, once for each change of them. Back-translations, which take long, are a click."
-    ),
-    job=corpus,
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-)
+@platform_sensor(job=corpus)
 def new_texts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
-    """The cursor is what lay there, by name, size and time, when a run was last started."""
+    """Builds the verse pairs, the split, the glossary and the translator's training set when Bible texts are put into
+    `STT_HOME/scripture/texts`, once for each change of them. Back-translations, which take long, are a click.
+    """
+    # The cursor is what lay there, by name, size and time, when a run was last started.
     settings = platform.settings
-    if not settings.sensors:
-        return dg.SkipReason(SENSORS_OFF)
     folder = own_folder(platform.home)
     files = source_files(folder)
     if not files:

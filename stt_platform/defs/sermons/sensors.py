@@ -9,8 +9,9 @@ from stt_platform.defs.sermons.jobs import after_sermons, sermon_stages
 from stt_platform.machine.files import sha256_of
 from stt_platform.orchestration.dagster_private import PARTITION_NAME_TAG
 from stt_platform.orchestration.planning import plan, plan_sermon
-from stt_platform.orchestration.platform import SENSORS_OFF, Platform
+from stt_platform.orchestration.platform import Platform
 from stt_platform.orchestration.scopes import CORPUS_SCOPE, SERMON, sermon_partitions
+from stt_platform.orchestration.sensors import platform_sensor
 from stt_platform.orchestration.sermon_runs import partitions_in_progress
 from stt_platform.orchestration.stage import stages_after_sermons, stages_of
 from stt_platform.store.captions import caption_files
@@ -22,17 +23,11 @@ from stt_platform.store.stages import current_output
 _MAX_RUNS_PER_LOOK = 50
 
 
-@dg.sensor(
-    description="Takes in recordings that are put into `STT_HOME/inbox`, once they are whole.",
-    minimum_interval_seconds=15,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-)
+@platform_sensor(minimum_interval_s=15)
 def inbox(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
-    """Adds partitions only: `new_sermons` starts the runs, whatever way a sermon came in."""
-    settings = platform.settings
-    if not settings.sensors:
-        return dg.SkipReason(SENSORS_OFF)
-    taken = list(take_from_inbox(platform.store, settings.inbox))
+    """Takes in recordings that are put into `STT_HOME/inbox`, once they are whole."""
+    # Partitions only: `new_sermons` starts the runs, whatever way a sermon came in.
+    taken = list(take_from_inbox(platform.store, platform.settings.inbox))
     for entry in taken:
         context.log.info(f"{entry.path}: {entry.message}")
     sermons = sorted({entry.sermon for entry in taken if entry.sermon})
@@ -44,25 +39,16 @@ def inbox(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorR
     return dg.SensorResult(dynamic_partitions_requests=[sermon_partitions.build_add_request(new)] if new else [])
 
 
-@dg.sensor(
-    description=(
-        "Starts the stages of every sermon that has no transcript yet, once for each version of its recording and of "
-        "its captions. "
-        "One whose run failed is not started again by itself: look at the run, then start it with a click or with "
-        "`stt run`. Changed settings do not redo old sermons by themselves either."
-    ),
-    jobs=[sermon_stages, after_sermons],
-    minimum_interval_seconds=15,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-)
+@platform_sensor(jobs=[sermon_stages, after_sermons], minimum_interval_s=15)
 def new_sermons(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult | dg.SkipReason:
-    """Compares recipes with outputs, so it needs no cursor to know what is missing.
+    """Starts the stages of every sermon that has no transcript yet, once for each version of its recording and of its captions.
 
-    The cursor names what was out of date of the stages over all sermons when they were last started.
+    One whose run failed is not started again by itself: look at the run, then start it with a click or with `stt run`.
+    Changed settings do not redo old sermons by themselves either.
     """
+    # It compares recipes with outputs, so it needs no cursor to know what is missing. The cursor names what was out of date
+    # of the stages over all sermons when they were last started.
     settings = platform.settings
-    if not settings.sensors:
-        return dg.SkipReason(SENSORS_OFF)
     known = registrations(platform.home)
     _heal_partitions(context.instance, known)
     busy = partitions_in_progress(context.instance) & set(known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class SpeechSample:
         return [entity_scores(pairs[sermon], self.names, examples=10_000) for sermon in sorted(pairs)]
 
 
-class SpeechMetric(Metric):
+class SpeechMetric(Metric, ABC):
     """A metric of a recogniser.
 
     Attributes:
@@ -77,17 +78,17 @@ class SpeechMetric(Metric):
 
     interval: ClassVar[str] = "jackknife of the log rate by sermon"
 
+    @abstractmethod
     def measure(self, sample: SpeechSample) -> Interval | None:
         """Measure a sample; without a value, and with the reason, where nothing can be scored.
 
         Returns:
             None where the sample is not made for it, such as one without times for a speed.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def method(self) -> str:
         """Return the library, and the rules by which texts were made alike."""
-        raise NotImplementedError
 
     def signature(self) -> str:
         """Return how to get the same number again."""
@@ -97,9 +98,9 @@ class SpeechMetric(Metric):
 class ErrorRate(SpeechMetric):
     """Errors over words (or characters), summed over the corpus, with an interval by sermon (`corpus_rate`)."""
 
+    @abstractmethod
     def counts(self, score: RowScore) -> Counts:
         """Return the errors and words of a row that was scored."""
-        raise NotImplementedError
 
     def measure(self, sample: SpeechSample) -> Interval:
         """Return the rate of the corpus."""
@@ -140,16 +141,16 @@ class TranslationSample:
         ]
 
 
-class TranslationMetric(Metric):
+class TranslationMetric(Metric, ABC):
     """A metric of a translator; intervals are by segment (`segment_interval`), and more is better."""
 
     unit = ""
     lower_is_better = False
     compared = True
 
+    @abstractmethod
     def statistics(self, sample: TranslationSample) -> Summable | None:
         """Return what can be summed up over segments, with its signature; None where it was not asked for."""
-        raise NotImplementedError
 
 
 class TermRate(Metric):

@@ -45,8 +45,11 @@ class RealTimeFactor(SpeechMetric):
         reason = "nothing was heard" if factor is None else "no interval is made for it"
         return Interval(factor, None, None, len(durations), self.signature(), sample.confidence, reason)
 
-    def signature(self) -> str:
+    def method(self) -> str:
         return "seconds of work over seconds of sound"
+
+    def signature(self) -> str:
+        return self.method()
 
 
 class TextsPerSecond(Metric):
